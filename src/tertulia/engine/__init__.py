@@ -1,0 +1,1 @@
+"""The local mind: a continuous-batching engine over OpenVINO paged attention."""

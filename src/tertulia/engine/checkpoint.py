@@ -1,0 +1,301 @@
+"""A model's folder, read: its shape, its weights under our names, its vocabulary and its chat template.
+
+Two formats lead here: one GGUF file, or Hugging Face's config.json with safetensors. Everything above this file knows
+neither.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tertulia import gguf
+from tertulia.engine.weights import Codes, Floats, Weight, bfloat16, decode, quantise
+from tertulia.errors import StoreError
+
+FAMILIES = ("llama", "qwen2")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The numbers that make a graph. ``rope_factors`` divide the rotary frequencies (Llama 3's long-context scaling)."""
+
+    family: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    context: int
+    eps: float
+    rope_theta: float
+    tied: bool
+    rope_factors: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An opened model. ``weight(name)`` decodes one tensor, or gives None where the model has none of that name; names are
+    ``embed``, ``norm``, ``head`` and, for each layer N, ``N.q``, ``N.q.bias``, ``N.attention_norm`` ... ``N.down``."""
+
+    shape: Shape
+    weight: Callable[[str], Weight | None]
+    template: str
+    quantisation: str
+    stop_ids: frozenset[int]
+    defaults: dict[str, float] = field(default_factory=dict[str, float])
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    tokenizer: Path | None = None
+    special: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def open_checkpoint(folder: Path, weights: str = "int8") -> Checkpoint:
+    """Open the model in ``folder``. ``weights`` says how float matrices are loaded: ``int8`` or ``f32``.
+
+    Raises StoreError when the folder holds no model, or one of a family that is not built here.
+    """
+    files = sorted(folder.glob("*.gguf"))
+    if files:
+        return _from_gguf(files[0])
+    if (folder / "config.json").is_file():
+        return _from_folder(folder, weights)
+    raise StoreError(f"{folder} holds neither a GGUF file nor a config.json with safetensors")
+
+
+def _family(name: str) -> str:
+    if name not in FAMILIES:
+        raise StoreError(f"models of the family '{name}' are not built here; those of {', '.join(FAMILIES)} are")
+    return name
+
+
+# ---------------------------------------------------------------- GGUF
+
+_GGUF_NAMES = {
+    "attention_norm": "attn_norm.weight",
+    "q": "attn_q.weight",
+    "k": "attn_k.weight",
+    "v": "attn_v.weight",
+    "q.bias": "attn_q.bias",
+    "k.bias": "attn_k.bias",
+    "v.bias": "attn_v.bias",
+    "o": "attn_output.weight",
+    "mlp_norm": "ffn_norm.weight",
+    "gate": "ffn_gate.weight",
+    "up": "ffn_up.weight",
+    "down": "ffn_down.weight",
+}
+_GGUF_TOP = {"embed": "token_embd.weight", "norm": "output_norm.weight", "head": "output.weight"}
+
+
+def _from_gguf(path: Path) -> Checkpoint:
+    file = gguf.read(path)
+    data = file.metadata
+    family = _family(data["general.architecture"])
+
+    def number(key: str, default: Any = None) -> Any:
+        return data.get(f"{family}.{key}", default)
+
+    heads, hidden = number("attention.head_count"), number("embedding_length")
+    factors = file.tensors.get("rope_freqs.weight")
+    scaling = number("rope.scaling.type", "none")
+    if scaling not in ("none", "linear") or (scaling == "linear" and number("rope.scaling.factor", 1) != 1):
+        raise StoreError(f"{path.name}: rope scaling '{scaling}' is not built here")
+    shape = Shape(
+        family=family,
+        layers=number("block_count"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=number("attention.head_count_kv", heads),
+        head_size=number("attention.key_length", hidden // heads),
+        vocabulary=file.tensors["token_embd.weight"].shape[0],
+        context=number("context_length"),
+        eps=number("attention.layer_norm_rms_epsilon"),
+        rope_theta=number("rope.freq_base", 10000.0),
+        tied="output.weight" not in file.tensors,
+        rope_factors=None if factors is None else np.frombuffer(factors.data, np.float32),
+    )
+
+    def weight(name: str) -> Weight | None:
+        layer, _, rest = name.partition(".")
+        found = file.tensors.get(_GGUF_TOP.get(name) or f"blk.{layer}.{_GGUF_NAMES.get(rest)}")
+        if found is None:
+            return None
+        value = decode(found.type, found.shape, found.data)
+        if family == "llama" and rest in ("q", "k"):
+            return _unpermute(value, shape.heads if rest == "q" else shape.kv_heads)
+        return value
+
+    types = [tensor.type for tensor in file.tensors.values() if len(tensor.shape) == 2]
+    return Checkpoint(
+        shape=shape,
+        weight=weight,
+        template=data.get("tokenizer.chat_template", ""),
+        quantisation=max(set(types), key=types.count),
+        stop_ids=_gguf_stops(data),
+        metadata=data,
+        special=_gguf_special(data),
+    )
+
+
+def _unpermute(value: Weight, heads: int) -> Weight:
+    """GGUF interleaves the two halves of each head's rows for llama's rotary embedding; ours is the half-and-half one."""
+    rows = value.shape[0]
+    order = np.arange(rows).reshape(heads, rows // heads // 2, 2).swapaxes(1, 2).reshape(-1)
+    return value.rows(order) if isinstance(value, Codes) else np.ascontiguousarray(value[order])
+
+
+_STOP_WORDS = ("<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>")
+
+
+def _gguf_stops(data: dict[str, Any]) -> frozenset[int]:
+    named = [data.get(f"tokenizer.ggml.{key}_token_id") for key in ("eos", "eot")]
+    words: list[str] = data.get("tokenizer.ggml.tokens", [])
+    kinds: list[int] = data.get("tokenizer.ggml.token_type", [])
+    control = {words[index] for index, kind in enumerate(kinds) if kind == 3}
+    stops = [words.index(word) for word in _STOP_WORDS if word in control]
+    return frozenset([token for token in named if token is not None] + stops)
+
+
+def _gguf_special(data: dict[str, Any]) -> dict[str, str]:
+    words: list[str] = data.get("tokenizer.ggml.tokens", [])
+    names = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+    ids = {name: data.get(f"tokenizer.ggml.{key}_token_id") for name, key in names.items()}
+    return {name: words[index] for name, index in ids.items() if index is not None and index < len(words)}
+
+
+# ---------------------------------------------------------------- safetensors
+
+_HUB_NAMES = {
+    "attention_norm": "input_layernorm.weight",
+    "q": "self_attn.q_proj.weight",
+    "k": "self_attn.k_proj.weight",
+    "v": "self_attn.v_proj.weight",
+    "q.bias": "self_attn.q_proj.bias",
+    "k.bias": "self_attn.k_proj.bias",
+    "v.bias": "self_attn.v_proj.bias",
+    "o": "self_attn.o_proj.weight",
+    "mlp_norm": "post_attention_layernorm.weight",
+    "gate": "mlp.gate_proj.weight",
+    "up": "mlp.up_proj.weight",
+    "down": "mlp.down_proj.weight",
+}
+_HUB_TOP = {"embed": "model.embed_tokens.weight", "norm": "model.norm.weight", "head": "lm_head.weight"}
+
+
+def _from_folder(folder: Path, weights: str) -> Checkpoint:
+    config = _json(folder / "config.json")
+    tensors = {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in _tensors(path)}
+    heads, hidden = config["num_attention_heads"], config["hidden_size"]
+    head_size = config.get("head_dim") or hidden // heads
+    if config.get("use_sliding_window"):
+        raise StoreError(f"{folder.name}: sliding-window attention is not built here")
+    rope = config.get("rope_parameters") or {}
+    shape = Shape(
+        family=_family(config["model_type"]),
+        layers=config["num_hidden_layers"],
+        hidden=hidden,
+        heads=heads,
+        kv_heads=config.get("num_key_value_heads") or heads,
+        head_size=head_size,
+        vocabulary=config["vocab_size"],
+        context=config["max_position_embeddings"],
+        eps=config["rms_norm_eps"],
+        rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 10000.0),
+        tied=bool(config.get("tie_word_embeddings")) or "lm_head.weight" not in tensors,
+        rope_factors=_llama3_factors(folder, config, head_size),
+    )
+
+    def weight(name: str) -> Weight | None:
+        layer, _, rest = name.partition(".")
+        found = tensors.get(_HUB_TOP.get(name) or f"model.layers.{layer}.{_HUB_NAMES.get(rest)}")
+        if found is None:
+            return None
+        value = found()
+        return quantise(value) if weights == "int8" and value.ndim == 2 else value
+
+    generation = _json(folder / "generation_config.json")
+    tokens = _json(folder / "tokenizer_config.json")
+    named = {
+        name: value["content"] if isinstance(value, dict) else value
+        for name, value in tokens.items()
+        if name in ("bos_token", "eos_token", "unk_token", "pad_token") and value
+    }
+    stops = [generation.get("eos_token_id"), config.get("eos_token_id")]
+    ids = [token for stop in stops for token in (stop if isinstance(stop, list) else [stop]) if token is not None]
+    return Checkpoint(
+        shape=shape,
+        weight=weight,
+        template=_template(folder, tokens),
+        quantisation=weights,
+        stop_ids=frozenset(ids),
+        defaults={name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)},
+        tokenizer=folder / "tokenizer.json",
+        special=named,
+    )
+
+
+_DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _template(folder: Path, tokens: dict[str, Any]) -> str:
+    """The chat template: a file of its own in newer repositories, a field (or a list of named ones) in older."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    template = _json(folder / "chat_template.json").get("chat_template") or tokens.get("chat_template") or ""
+    if isinstance(template, list):
+        return next((item["template"] for item in template if item["name"] == "default"), "")
+    return template
+
+
+_READERS: dict[str, Callable[[memoryview], Floats]] = {
+    "F32": lambda data: np.frombuffer(data, np.float32),
+    "F16": lambda data: np.frombuffer(data, np.float16).astype(np.float32),
+    "BF16": bfloat16,
+}
+
+
+def _tensors(path: Path) -> list[tuple[str, Callable[[], Floats]]]:
+    """Name and reader of every tensor of a safetensors file: eight bytes of length, JSON, then the bytes as they are.
+    The safetensors package gives no bfloat16 to numpy."""
+    view = memoryview(np.memmap(path, np.uint8, "r"))
+    (length,) = struct.unpack_from("<Q", view)
+    header: dict[str, Any] = json.loads(bytes(view[8 : 8 + length]))
+
+    def reader(entry: dict[str, Any]) -> Callable[[], Floats]:
+        begin, end = entry["data_offsets"]
+        data = view[8 + length + begin : 8 + length + end]
+        return lambda: _READERS[entry["dtype"]](data).reshape(entry["shape"])
+
+    found = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    odd = sorted({entry["dtype"] for entry in found.values()} - set(_READERS))
+    if odd:
+        raise StoreError(f"{path.name} holds {', '.join(odd)} tensors; F32, F16 and BF16 can be read")
+    return [(name, reader(entry)) for name, entry in found.items()]
+
+
+def _llama3_factors(folder: Path, config: dict[str, Any], head_size: int) -> NDArray[np.float32] | None:
+    """By what each rotary frequency is divided (Llama 3.1: long waves by ``factor``, short ones by nothing, those
+    between by a blend of both)."""
+    scaling: dict[str, Any] = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    kind = scaling.get("rope_type") or scaling.get("type") or "default"
+    if kind == "default":
+        return None
+    if kind != "llama3":
+        raise StoreError(f"{folder.name}: rope scaling '{kind}' is not built here")
+    theta = float(config.get("rope_theta") or scaling.get("rope_theta") or 10000.0)
+    length, factor = scaling["original_max_position_embeddings"], scaling["factor"]
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    waves = 2 * math.pi * theta ** (np.arange(0, head_size, 2) / head_size)
+    blend = np.clip((length / waves - low) / (high - low), 0, 1)
+    return (1 / ((1 - blend) / factor + blend)).astype(np.float32)

@@ -1,0 +1,289 @@
+"""The local mind: a Backend over one loaded model.
+
+One task runs the passes: schedule, forward (in a thread, without the GIL), sample, advance, tell. While a pass runs, the
+event loop tells the last one's tokens to whoever waits for them.
+"""
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tertulia
+from tertulia import config
+from tertulia.engine import ask
+from tertulia.engine.blocks import Blocks
+from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
+from tertulia.engine.choice import Choice, Piece
+from tertulia.engine.model import BLOCK, Model
+from tertulia.engine.sampler import sample
+from tertulia.engine.scheduler import Pace, Pass, Scheduler, Sequence
+from tertulia.engine.template import Template
+from tertulia.engine.tokens import Tokens, open_tokens
+from tertulia.errors import Busy, EngineFault, TertuliaError
+from tertulia.types import (
+    ChatRequest,
+    Chunk,
+    ChunkChoice,
+    ChunkMeta,
+    Delta,
+    Logprobs,
+    ModelCard,
+    PromptDetails,
+    Usage,
+)
+
+log = logging.getLogger("tertulia.engine")
+
+
+class Inbox:
+    """The pieces of one request on their way from the passes to its generator."""
+
+    def __init__(self) -> None:
+        self._items: list[Piece | TertuliaError] = []
+        self._here = asyncio.Event()
+
+    def put(self, item: Piece | TertuliaError) -> None:
+        self._items.append(item)
+        self._here.set()
+
+    async def take(self) -> list[Piece]:
+        """All that has come, at least one. Raises the error that was put."""
+        await self._here.wait()
+        self._here.clear()
+        items, self._items = self._items, []
+        pieces: list[Piece] = []
+        for item in items:
+            if isinstance(item, TertuliaError):
+                raise item
+            pieces.append(item)
+        return pieces
+
+
+class Engine:
+    """A Backend over one model. Made by :meth:`load`, ended by :meth:`aclose`."""
+
+    def __init__(self, name: str, digest: str, checkpoint: Checkpoint, model: Model, settings: config.Engine) -> None:
+        self.name = name
+        self._settings = settings
+        self._model = model
+        self._tokens: Tokens = open_tokens(checkpoint)
+        self._template = Template(checkpoint.template or ask.PLAIN_TEMPLATE, checkpoint.special)
+        self._blocks = Blocks(model.blocks)
+        self._scheduler = Scheduler(self._blocks, settings.batch)
+        self._pace = Pace()
+        self._choices: dict[Sequence, tuple[Choice, Inbox]] = {}
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "forward")
+        self._created = int(time.time())
+        room = (model.blocks - 1) * BLOCK
+        wanted = settings.context or model.shape.context
+        self.context = min(wanted, model.shape.context, room)
+        if self.context < min(wanted, model.shape.context):
+            log.warning("the KV pool holds %d tokens, so the context is %d and not %d", room, self.context, wanted)
+        self._asker = ask.Asker(self._tokens, checkpoint, self.context)
+        kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
+        self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
+        self._counters = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "preemptions"), 0)
+        self._passes = asyncio.create_task(self._run(), name="engine passes")
+
+    @classmethod
+    async def load(cls, folder: Path, *, name: str, digest: str, settings: config.Engine) -> "Engine":
+        """Load the model in ``folder``, as ``name``; ``digest`` is its weights' hash, for the fingerprint.
+
+        Raises StoreError when the folder holds no model that can be built.
+        """
+        started = time.monotonic()
+        checkpoint = await asyncio.to_thread(open_checkpoint, folder, settings.weights)
+        model = await asyncio.to_thread(
+            Model, checkpoint, kv=settings.kv, threads=settings.threads, exact=settings.exact
+        )
+        engine = cls(name, digest, checkpoint, model, settings)
+        pool = model.blocks * model.block_bytes >> 20
+        log.info("%s loaded in %.1f s; KV pool of %d MiB", name, time.monotonic() - started, pool)
+        return engine
+
+    async def aclose(self) -> None:
+        """Stop; running requests end with an error."""
+        self._passes.cancel()
+        await asyncio.gather(self._passes, return_exceptions=True)
+        self._fail(EngineFault("the engine is being stopped", retry_after=1))
+        await asyncio.to_thread(self._thread.shutdown)
+
+    # ------------------------------------------------------------ Backend
+
+    def models(self) -> list[ModelCard]:
+        card = ModelCard(id=self.name, created=self._created, owned_by="local", context_length=self.context)
+        return [card]
+
+    def supports(self, request: ChatRequest) -> list[str]:
+        return ask.refused(request)
+
+    async def count(self, request: ChatRequest) -> int:
+        return len(await self._encode(request))
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Answer. Raises BadRequest (template, context, token ids), Busy when the queue is full, EngineFault."""
+        prompt = await self._encode(request)
+        plan = self._asker.plan(request, prompt, random.getrandbits(63))
+        if len(self._scheduler.waiting) + plan.n > self._settings.queue:
+            raise Busy(f"{self._settings.queue} requests are waiting already; try again in a few seconds", retry_after=5)
+        inbox = Inbox()
+        sequences: list[Sequence] = []
+        try:
+            for index in range(plan.n):
+                first = sequences[0].prefixes if sequences else []
+                sequence = Sequence(prompt, plan.params[index], plan.history(), prefixes=first)
+                sequences.append(sequence)
+                self._choices[sequence] = (Choice(index, sequence, plan.limits, self._tokens), inbox)
+                self._scheduler.add(sequence)
+            self._wake.set()
+            async for chunk in self._chunks(request, plan, inbox, sequences):
+                yield chunk
+        finally:
+            for sequence in sequences:
+                self._leave(sequence)
+
+    async def metrics(self) -> str:
+        """The engine's figures as Prometheus text."""
+        used = 1 - self._blocks.available / self._blocks.count
+        gauges = {
+            "queue_length": len(self._scheduler.waiting),
+            "running_sequences": len(self._scheduler.running),
+            "kv_blocks": self._blocks.count,
+            "kv_used_ratio": round(used, 4),
+        }
+        lines: list[str] = []
+        for name, value in gauges.items():
+            lines += [f"# TYPE tertulia_engine_{name} gauge", f'tertulia_engine_{name}{{model="{self.name}"}} {value}']
+        for name, value in self._counters.items():
+            full = f"tertulia_engine_{name}_total"
+            lines += [f"# TYPE {full} counter", f'{full}{{model="{self.name}"}} {value}']
+        return "\n".join(lines) + "\n"
+
+    # ------------------------------------------------------------ a request
+
+    async def _encode(self, request: ChatRequest) -> list[int]:
+        text = self._template.render(request)
+        if len(text) < 20_000:
+            return self._tokens.encode(text)
+        return await asyncio.to_thread(self._tokens.encode, text)
+
+    async def _chunks(
+        self, request: ChatRequest, plan: ask.Plan, inbox: Inbox, sequences: list[Sequence]
+    ) -> AsyncGenerator[Chunk, None]:
+        answer, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
+        begun: set[int] = set()
+        ended = 0
+        pieces = await self._first(inbox, sequences)
+        meta = ChunkMeta(provider="local", warnings=plan.warnings)
+        while True:
+            for piece in pieces:
+                delta = Delta(content=piece.text)
+                if piece.choice not in begun:
+                    begun.add(piece.choice)
+                    delta.role = "assistant"
+                choice = ChunkChoice(piece.choice, delta, piece.finish)
+                if request.logprobs:
+                    choice.logprobs = Logprobs(piece.logprobs)
+                ended += piece.finish is not None
+                chunk = Chunk(
+                    id=answer,
+                    created=created,
+                    model=self.name,
+                    choices=[choice],
+                    system_fingerprint=self._fingerprint,
+                )
+                if meta is not None:
+                    chunk.meta, meta = meta, None
+                yield chunk
+            if ended == plan.n:
+                break
+            pieces = await inbox.take()
+        yield Chunk(
+            id=answer,
+            created=created,
+            model=self.name,
+            choices=[],
+            system_fingerprint=self._fingerprint,
+            usage=self._usage(sequences),
+        )
+
+    async def _first(self, inbox: Inbox, sequences: list[Sequence]) -> list[Piece]:
+        """The first pieces. A request that is still in the queue when its time is up is turned away."""
+        task = asyncio.ensure_future(inbox.take())
+        try:
+            done, _ = await asyncio.wait([task], timeout=self._settings.queue_timeout)
+            if not done and all(sequence in self._scheduler.waiting for sequence in sequences):
+                raise Busy(f"no room within {self._settings.queue_timeout:g} s; try again later", retry_after=10)
+            return await task
+        finally:
+            task.cancel()
+
+    def _usage(self, sequences: list[Sequence]) -> Usage:
+        prompt, said = len(sequences[0].prompt), sum(sequence.history.length for sequence in sequences)
+        return Usage(prompt, said, prompt + said, PromptDetails(sequences[0].cached))
+
+    def _leave(self, sequence: Sequence) -> None:
+        """Done with, or given up: blocks back, figures noted."""
+        if self._choices.pop(sequence, None) is None:
+            return
+        self._scheduler.remove(sequence)
+        self._counters["completion_tokens"] += sequence.history.length
+        self._counters["preemptions"] += sequence.preemptions
+        self._counters["prompt_tokens"] += len(sequence.prompt)
+        self._counters["cached_tokens"] += sequence.cached
+
+    # ------------------------------------------------------------ the passes
+
+    async def _run(self) -> None:
+        """Pass after pass, as long as there is work. The engine's one place where any exception is caught: whatever a
+        pass dies of is told to all that were in it, and the next request finds a working engine."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await self._step(loop)
+            except Exception as error:  # noqa: BLE001
+                log.exception("a pass failed")
+                self._fail(EngineFault(f"the engine failed ({type(error).__name__}); the log says more"))
+
+    async def _step(self, loop: asyncio.AbstractEventLoop) -> None:
+        answering = sum(1 for sequence in self._scheduler.running if sequence.history.length)
+        work = self._scheduler.schedule(self._pace.budget(answering))
+        if work is None:
+            self._wake.clear()
+            await self._wake.wait()
+            return
+        started = time.monotonic()
+        logits = await loop.run_in_executor(self._thread, self._model.forward, work.batch)
+        self._pace.learn(work, time.monotonic() - started)
+        self._scheduler.advance(work)
+        self._tell(work, logits)
+
+    def _tell(self, work: Pass, logits: NDArray[np.float32]) -> None:
+        """Sample the rows that were asked for and pass the pieces on. Whoever left during the pass is passed over."""
+        if not work.sampled:
+            return
+        params = [sequence.params for sequence in work.sampled]
+        histories = [sequence.history for sequence in work.sampled]
+        for sequence, sampled in zip(work.sampled, sample(logits, params, histories), strict=True):
+            if sequence not in self._choices:
+                continue
+            choice, inbox = self._choices[sequence]
+            piece = choice.feed(sampled)
+            if piece is not None:
+                if piece.finish:
+                    self._leave(sequence)
+                inbox.put(piece)
+
+    def _fail(self, error: TertuliaError) -> None:
+        for sequence, (_, inbox) in list(self._choices.items()):
+            self._leave(sequence)
+            inbox.put(error)

@@ -1,0 +1,218 @@
+"""Who computes what in the next pass: schedule, (the model runs), advance. Token ids only.
+
+Every running sequence has tokens whose keys and values are not computed yet: one when it is answering (decode), more when
+its prompt is being read (prefill). A pass takes one from each that answers, and as many of the others' as the budget
+allows, in chunks that end on whole blocks: then a prompt read in pieces, beside others or from cached blocks gives the
+same logits to the last bit.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tertulia.engine.blocks import Blocks, digests
+from tertulia.engine.model import BLOCK, Batch
+from tertulia.engine.sampler import History, Params
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One choice being made: its tokens so far, and where their keys and values are."""
+
+    prompt: list[int]
+    params: Params
+    history: History = field(default_factory=History)
+    tokens: list[int] = field(default_factory=list[int])
+    prefixes: list[bytes] = field(default_factory=list[bytes])
+    blocks: list[int] = field(default_factory=list[int])
+    computed: int = 0
+    cached: int = 0
+    preemptions: int = 0
+
+    def __post_init__(self) -> None:
+        self.tokens = list(self.prompt)
+        self.prefixes = self.prefixes or digests(self.prompt)
+
+    @property
+    def pending(self) -> int:
+        return len(self.tokens) - self.computed
+
+    def append(self, token: int) -> None:
+        self.tokens.append(token)
+        self.history.length += 1
+        self.history.counts[token] = self.history.counts.get(token, 0) + 1
+
+
+@dataclass(slots=True)
+class Pass:
+    """A scheduled pass: the sequences in it, how many tokens of each, and those whose next token it will give."""
+
+    sequences: list[Sequence]
+    counts: list[int]
+    sampled: list[Sequence]
+    batch: Batch
+
+    @property
+    def prefilled(self) -> int:
+        """Prompt tokens in the pass."""
+        return sum(count for count in self.counts if count > 1)
+
+
+class Scheduler:
+    """``limit`` bounds the sequences that run at once; ``budget`` the prompt tokens of a pass (see :class:`Pace`)."""
+
+    def __init__(self, blocks: Blocks, limit: int) -> None:
+        self.blocks = blocks
+        self.limit = limit
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self._promised: set[bytes] = set()
+
+    def add(self, sequence: Sequence) -> None:
+        self.waiting.append(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Forget a sequence, done or not wanted any more; its blocks go back."""
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self._release(sequence)
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+
+    def schedule(self, budget: int) -> Pass | None:
+        """The next pass, with at most ``budget`` prompt tokens (a multiple of a block); None when nothing waits or runs."""
+        self._grow()
+        chosen: list[Sequence] = []
+        counts: list[int] = []
+        reading: list[Sequence] = []
+        for sequence in self.running:
+            if sequence.pending == 1 and sequence.history.length:
+                chosen.append(sequence)
+                counts.append(1)
+            else:
+                reading.append(sequence)
+        while budget > 0:
+            sequence = reading.pop(0) if reading else self._admit()
+            if sequence is None:
+                break
+            count = min(sequence.pending, budget)
+            chosen.append(sequence)
+            counts.append(count)
+            budget -= -(-count // BLOCK) * BLOCK
+        return self._pass(chosen, counts) if chosen else None
+
+    def advance(self, done: Pass) -> None:
+        """Note that a pass was computed: what it read is there, and prompt blocks that it filled can be found."""
+        for sequence, count in zip(done.sequences, done.counts, strict=True):
+            if not sequence.blocks:  # removed while the pass ran
+                continue
+            before = sequence.computed
+            sequence.computed += count
+            if before < len(sequence.prompt):
+                for place in range(before // BLOCK, min(sequence.computed // BLOCK, len(sequence.prefixes))):
+                    self._promised.discard(sequence.prefixes[place])
+                    self.blocks.name(sequence.blocks[place], sequence.prefixes[place])
+
+    def _grow(self) -> None:
+        """A block more for each answer that has filled its last, at the price of the youngest where none is left."""
+        for sequence in list(self.running):
+            while sequence in self.running and len(sequence.blocks) * BLOCK < len(sequence.tokens):
+                if self.blocks.available:
+                    sequence.blocks.append(self.blocks.take())
+                else:
+                    self._preempt(self.running[-1])
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Take a sequence's blocks; it is read again, prompt and answer so far, as soon as there is room."""
+        self.running.remove(sequence)
+        self._release(sequence)
+        sequence.preemptions += 1
+        self.waiting.appendleft(sequence)
+
+    def _release(self, sequence: Sequence) -> None:
+        for block in reversed(sequence.blocks):
+            self.blocks.drop(block)
+        self._promised.difference_update(sequence.prefixes[sequence.computed // BLOCK :])
+        sequence.blocks, sequence.computed = [], 0
+
+    def _admit(self) -> Sequence | None:
+        """The first waiting sequence for which there is room. One whose prefix is being read by another right now is
+        passed over: in a moment it will find it."""
+        if len(self.running) >= self.limit:
+            return None
+        for place, sequence in enumerate(self.waiting):
+            known = self.blocks.find(sequence.prefixes[: (len(sequence.tokens) - 1) // BLOCK])
+            if sequence.prefixes[len(known) : len(known) + 1] and sequence.prefixes[len(known)] in self._promised:
+                continue
+            for block in known:
+                self.blocks.hold(block)
+            needed = -(-len(sequence.tokens) // BLOCK) - len(known)
+            if needed + len(self.running) > self.blocks.available and self.running:
+                for block in known:
+                    self.blocks.drop(block)
+                return None
+            del self.waiting[place]
+            sequence.blocks = known + [self.blocks.take() for _ in range(needed)]
+            sequence.computed = len(known) * BLOCK
+            if not sequence.history.length:
+                sequence.cached = sequence.computed
+            self._promised.update(sequence.prefixes[len(known) :])
+            self.running.append(sequence)
+            return sequence
+        return None
+
+    def _pass(self, chosen: list[Sequence], counts: list[int]) -> Pass:
+        past = [sequence.computed for sequence in chosen]
+        ends = [before + count for before, count in zip(past, counts, strict=True)]
+        rows = np.cumsum([0, *counts])
+        last = [end == len(sequence.tokens) for sequence, end in zip(chosen, ends, strict=True)]
+        held = [-(-end // BLOCK) for end in ends]
+        batch = Batch(
+            tokens=_join(
+                (sequence.tokens[before:end] for sequence, before, end in zip(chosen, past, ends, strict=True)), np.int64
+            ),
+            positions=_join((range(before, end) for before, end in zip(past, ends, strict=True)), np.int64),
+            past=np.array(past, np.int32),
+            begins=rows.astype(np.int32),
+            blocks=_join((sequence.blocks[:count] for sequence, count in zip(chosen, held, strict=True)), np.int32),
+            block_begins=np.cumsum([0, *held]).astype(np.int32),
+            sampled=(rows[1:][last] - 1).astype(np.int64),
+            longest=max(ends),
+        )
+        return Pass(chosen, counts, [sequence for sequence, ready in zip(chosen, last, strict=True) if ready], batch)
+
+
+def _join(parts: Iterable[Iterable[int]], kind: type[np.integer]) -> NDArray[np.integer]:
+    return np.fromiter((item for part in parts for item in part), kind)
+
+
+class Pace:
+    """How many prompt tokens a pass may read beside running answers, so that none of them stutters.
+
+    Learns from each pass's duration what a pass of answers alone takes and what each prompt token adds; allows as many as
+    keep a mixed pass under ``stretch`` times the quiet one.
+    """
+
+    def __init__(self, most: int = 512, stretch: float = 3.5) -> None:
+        self.most = most
+        self._stretch = stretch
+        self._quiet = 0.02
+        self._token = 0.001
+
+    def budget(self, answering: int) -> int:
+        """Prompt tokens for the next pass, a multiple of the block."""
+        if not answering:
+            return self.most
+        allowed = (self._stretch - 1) * self._quiet / self._token
+        return int(min(max(allowed // BLOCK, 1) * BLOCK, self.most))
+
+    def learn(self, done: Pass, seconds: float) -> None:
+        read = done.prefilled
+        if not read:
+            self._quiet += 0.1 * (seconds - self._quiet)
+        else:
+            answers = self._quiet if len(done.counts) > 1 else 0.0
+            self._token += 0.3 * (max(seconds - answers, 1e-6) / read - self._token)

@@ -1,0 +1,1 @@
+"""Parties that answer chats over a connection."""

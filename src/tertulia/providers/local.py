@@ -1,0 +1,91 @@
+"""The models of this machine as one Backend: a child process for each that was asked for."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from tertulia.catalog import catalog
+from tertulia.catalog.store import Installed, Store
+from tertulia.errors import UnknownModel
+from tertulia.providers.child import Child
+from tertulia.types import ChatRequest, Chunk, ModelCard
+
+
+class Local:
+    """Every installed model can be asked; those in ``ids`` are loaded at :meth:`start`, the first of them is the
+    default. Another is loaded when it is first asked for, if ``fits`` doesn't raise. ``child`` makes the process for a
+    model."""
+
+    def __init__(
+        self,
+        store: Store,
+        ids: Sequence[str],
+        child: Callable[[Installed], Child],
+        fits: Callable[[Installed], None],
+    ) -> None:
+        self._store = store
+        self._ids = list(ids)
+        self._child = child
+        self._fits = fits
+        self._children: dict[str, Child] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether all models that were named at the start can answer."""
+        return all(name in self._children and self._children[name].ready for name in self._ids)
+
+    def start(self) -> None:
+        """Start the children, and don't wait for them. Raises StoreError where a model is missing or doesn't fit."""
+        for name in self._ids:
+            self._open(name)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(child.stop() for child in self._children.values()))
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        answer = self._open(request.model).chat(request)
+        try:
+            async for chunk in answer:
+                yield chunk
+        finally:
+            await answer.aclose()
+
+    async def count(self, request: ChatRequest) -> int:
+        return await self._open(request.model).count(request)
+
+    def models(self) -> list[ModelCard]:
+        """The default model first, then the others by name."""
+        installed = {model.id: model for model in self._store.list()}
+        order = [name for name in self._ids if name in installed]
+        return [self._card(installed[name]) for name in [*order, *(name for name in installed if name not in order)]]
+
+    def supports(self, request: ChatRequest) -> list[str]:
+        """Left to the children: each refuses for itself."""
+        return []
+
+    async def metrics(self) -> str:
+        return "".join([await child.metrics() for child in self._children.values()])
+
+    def _open(self, name: str | None) -> Child:
+        """The child for a model, started if it was not."""
+        name = name or self._ids[0]
+        if name not in self._children:
+            model = self._store.find(name)
+            if model is None:
+                raise UnknownModel(f"{name} is not installed; `tertulia pull {name}` fetches it", param="model")
+            self._fits(model)
+            self._children[name] = self._child(model)
+            self._children[name].start()
+        return self._children[name]
+
+    def _card(self, model: Installed) -> ModelCard:
+        child, row = self._children.get(model.id), catalog.find(model.id)
+        told = child.models() if child else []
+        return ModelCard(
+            id=model.id,
+            created=model.created,
+            owned_by="local",
+            status=child.state if child else "installed",
+            context_length=told[0].context_length if told else model.context,
+            description=row.description if row else "",
+            aliases=list(row.aliases) if row else [],
+        )

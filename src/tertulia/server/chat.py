@@ -1,0 +1,133 @@
+"""POST /v1/chat/completions, and the count of what it would read."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from aiohttp import web
+
+from tertulia.config import Server
+from tertulia.errors import Busy, Unsupported, Upstream
+from tertulia.fold import Fold
+from tertulia.server.exchange import Exchange
+from tertulia.server.metrics import Metrics
+from tertulia.server.models import Models
+from tertulia.server.stream import Stream
+from tertulia.server.watch import Watch
+from tertulia.types import Backend, Caller, ChatRequest, Chunk
+from tertulia.wires import openai
+
+
+class Chats:
+    """Answers chats from ``backend``."""
+
+    def __init__(self, backend: Backend, models: Models, server: Server, metrics: Metrics) -> None:
+        self._backend = backend
+        self._models = models
+        self._server = server
+        self._metrics = metrics
+        self._running: set[Watch] = set()
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def complete(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer whole or as a stream."""
+        request = await self._read(exchange)
+        if request.stream:
+            return await self._stream(exchange, request)
+        return await self._whole(exchange, request)
+
+    async def count(self, exchange: Exchange) -> web.StreamResponse:
+        """The number of tokens that the prompt comes to."""
+        request = await self._read(exchange)
+        return exchange.json(openai.write_count(await self._backend.count(request)))
+
+    async def drain(self, grace: float) -> None:
+        """Take no more chats; give those that run ``grace`` seconds to end, then end them with an error."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        for watch in self._running:
+            watch.stop(Upstream("the server is stopping: the answer was cut off here"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await self._idle.wait()
+
+    async def _read(self, exchange: Exchange) -> ChatRequest:
+        if self._stopping:
+            raise Busy("the server is stopping", retry_after=2)
+        request = openai.read_request(await exchange.body(self._server.body_limit, self._server.header_timeout))
+        exchange.model = request.model = self._models.resolve(request.model) or ""
+        if refused := self._backend.supports(request):
+            names = ", ".join(refused)
+            raise Unsupported(f"{names}: not supported by {request.model or 'this model'} here", param=refused[0])
+        exchange.warn(request.warnings)
+        request.caller = Caller(exchange.caller, exchange.id)
+        return request
+
+    async def _whole(self, exchange: Exchange, request: ChatRequest) -> web.StreamResponse:
+        whole = Fold()
+        with self._watched(Watch(self._server, exchange.request), exchange) as watch:
+            async with aclosing(self._backend.chat(request)) as answer:
+                async for chunk in answer:
+                    watch.beat()
+                    if watch.beats == 1:
+                        _begin(exchange, chunk)
+                    whole.add(chunk)
+        completion = whole.completion()
+        exchange.prompt_tokens = completion.usage.prompt_tokens
+        exchange.completion_tokens = completion.usage.completion_tokens
+        return exchange.json(openai.write_completion(completion))
+
+    async def _stream(self, exchange: Exchange, request: ChatRequest) -> web.StreamResponse:
+        include_usage = bool(request.stream_options and request.stream_options.include_usage)
+        stream = exchange.stream = Stream(exchange.request, exchange.headers)
+        with self._watched(Watch(self._server, exchange.request, stream.ping), exchange) as watch:
+            async with aclosing(self._backend.chat(request)) as answer:
+                await _relay(answer, stream, watch, exchange, include_usage)
+            await stream.end()
+        return stream
+
+    @contextlib.contextmanager
+    def _watched(self, watch: Watch, exchange: Exchange):
+        """``watch``, among those that a stop waits for, and counted when it is over."""
+        self._running.add(watch)
+        self._idle.clear()
+        try:
+            with watch:
+                yield watch
+        finally:
+            self._running.discard(watch)
+            if not self._running:
+                self._idle.set()
+            self._metrics.watched(watch, exchange)
+
+
+async def _relay(
+    answer: AsyncGenerator[Chunk, None], stream: Stream, watch: Watch, exchange: Exchange, include_usage: bool
+) -> None:
+    """Write ``answer`` to its end."""
+    async for chunk in answer:
+        watch.beat()
+        if watch.beats == 1:
+            _begin(exchange, chunk)
+        if chunk.usage:
+            exchange.prompt_tokens = chunk.usage.prompt_tokens
+            exchange.completion_tokens = chunk.usage.completion_tokens
+        if data := openai.write_chunk(chunk, include_usage):
+            stream.event(data)
+            if exchange.request.protocol.writing_paused:
+                await stream.room()
+    if not watch.beats:
+        raise Upstream("the backend ended its answer before it began")
+
+
+def _begin(exchange: Exchange, chunk: Chunk) -> None:
+    """The first chunk is here: what it says about the answer goes into the head."""
+    exchange.first_token = exchange.seconds()
+    if meta := chunk.meta:
+        exchange.headers["x-inference-provider"] = meta.provider
+        exchange.warn(meta.warnings)

@@ -1,0 +1,329 @@
+"""OpenAI's dialect: the chat completion API's bytes to words and back. Pure.
+
+The server reads requests and writes answers with it, providers write requests and read answers.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET, structs
+
+from tertulia import errors
+from tertulia.errors import BadRequest, TertuliaError, Upstream
+from tertulia.types import (
+    CallFunction,
+    ChatRequest,
+    Chunk,
+    Completion,
+    Function,
+    Image,
+    Message,
+    ModelCard,
+    Text,
+    Tool,
+    ToolCall,
+)
+from tertulia.wires.refusal import refuse, show
+
+_OURS = frozenset({"extra", "warnings", "caller"})
+_FIELDS = frozenset(ChatRequest.__struct_fields__) - _OURS
+_MESSAGE = frozenset(Message.__struct_fields__)
+_PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
+_CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
+_TOOL, _FUNCTION = frozenset(Tool.__struct_fields__), frozenset(Function.__struct_fields__)
+_NULL_USAGE = b',"usage":null}'
+
+_encoder = msgspec.json.Encoder()
+_chunks = msgspec.json.Decoder(Chunk)
+
+# ---------------------------------------------------------------- requests
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """The request in ``body``. Raises BadRequest, whose ``param`` is the path of what is wrong.
+
+    Fields that nobody knows are kept in ``extra`` and named in ``warnings``. Empty stop strings are left out, with a
+    warning; of ``max_tokens`` and ``max_completion_tokens`` the latter wins, with a warning.
+    """
+    given = _decode(body)
+    if not isinstance(given, dict):
+        raise BadRequest(f"the body must be a JSON object, not {show(given)}")
+    fields = cast(dict[str, Any], given)
+    known = fields if fields.keys() <= _FIELDS else {name: fields[name] for name in fields if name in _FIELDS}
+    try:
+        request = msgspec.convert(known, ChatRequest)
+    except msgspec.ValidationError as complaint:
+        raise refuse(complaint, known) from None
+    if len(known) != len(fields):
+        request.extra = {name: fields[name] for name in fields if name not in _FIELDS}
+    _check(request, known)
+    request.warnings = [f"{name} is not a known field" for name in request.extra]
+    request.warnings += [f"{name} is not a known field and was left out" for name in _strays(known)]
+    _settle(request)
+    return request
+
+
+def write_request(request: ChatRequest) -> bytes:
+    """The body that ``request`` is sent on with: unknown fields kept, what is ours left out."""
+    fields: dict[str, Any] = {
+        name: value
+        for name in ChatRequest.__struct_fields__
+        if name not in _OURS and (value := getattr(request, name)) is not None
+    }
+    fields.update(request.extra)
+    try:
+        return _encoder.encode(fields)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise BadRequest("the body is not UTF-8") from None
+    except msgspec.DecodeError as error:
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise BadRequest("the body is not UTF-8") from None
+        if not body.strip():
+            raise BadRequest("the body is empty: a JSON object is needed") from None
+        hint = "; is there half a surrogate pair (\\ud83d and the like) in it?" if b"\\ud" in body.lower() else ""
+        raise BadRequest(f"the body is not JSON: {error}{hint}") from None
+
+
+def _check(request: ChatRequest, given: dict[str, Any]) -> None:
+    """What the types can't say."""
+    if request.top_logprobs and not request.logprobs:
+        raise BadRequest("top_logprobs needs logprobs: true beside it", param="top_logprobs")
+    if isinstance(request.logit_bias, dict):
+        for key in request.logit_bias:
+            if not (key.isascii() and key.isdigit()):
+                raise BadRequest(
+                    f"logit_bias maps token ids to numbers; {show(key)} is no token id", param="logit_bias"
+                )
+    elif request.logit_bias and any(abs(bias or 0) > 100 for bias in request.logit_bias):
+        raise BadRequest("logit_bias holds numbers between -100 and 100", param="logit_bias")
+    for i, message in enumerate(given["messages"]):
+        if "content" not in message and message["role"] not in ("assistant", "function"):
+            param = f"messages[{i}].content"
+            raise BadRequest(f"{param} is required: a string or a list of parts", param=param)
+    for i, tool in enumerate(request.tools or ()):
+        if tool.type != "function":
+            raise BadRequest(f"tools[{i}].type must be 'function', not {show(tool.type)}", param=f"tools[{i}].type")
+    if isinstance(request.tool_choice, dict):
+        function = request.tool_choice.get("function")
+        if not isinstance(function, dict) or not isinstance(cast(dict[str, Any], function).get("name"), str):
+            raise BadRequest("tool_choice.function.name is required: the tool to call", param="tool_choice")
+    if request.response_format is not None and not isinstance(request.response_format.get("type"), str):
+        raise BadRequest("response_format.type is required: a string", param="response_format.type")
+
+
+def _settle(request: ChatRequest) -> None:
+    """What may be said in two ways is left said in one."""
+    if request.max_completion_tokens is not None and request.max_tokens is not None:
+        if request.max_tokens != request.max_completion_tokens:
+            request.warnings.append("max_tokens is ignored: max_completion_tokens is given too")
+        request.max_tokens = None
+    if request.stop == "" or (isinstance(request.stop, list) and "" in request.stop):
+        request.warnings.append("stop: an empty string is ignored")
+        request.stop = [word for word in request.stop if word] or None
+
+
+def _strays(given: dict[str, Any]) -> list[str]:
+    """The unknown fields below the top, which the types have no room for."""
+    names: dict[str, None] = {}
+
+    def look(where: str, items: Any, known: frozenset[str]) -> None:
+        for item in items:
+            if isinstance(item, dict) and not (fields := cast(dict[str, Any], item)).keys() <= known:
+                names.update(dict.fromkeys(f"{where}.{name}" for name in fields.keys() - known))
+
+    messages: list[dict[str, Any]] = given["messages"]
+    look("messages[]", messages, _MESSAGE)
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            look("messages[].content[]", message["content"], _PART)
+        if calls := message.get("tool_calls"):
+            look("messages[].tool_calls[]", calls, _CALL)
+            look("messages[].tool_calls[].function", (call.get("function") for call in calls), _CALL_FUNCTION)
+    if tools := given.get("tools"):
+        look("tools[]", tools, _TOOL)
+        look("tools[].function", (tool.get("function") for tool in tools), _FUNCTION)
+    return sorted(names)
+
+
+# ---------------------------------------------------------------- chunks and answers
+
+
+def read_chunk(data: bytes) -> Chunk:
+    """The chunk in the data of one event, which it keeps as ``raw``. Raises what the event says went wrong, or
+    Upstream if it says nothing that can be understood."""
+    try:
+        chunk = _chunks.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        chunk = _read_odd(data)
+    chunk.raw = data if b"\n" not in data else UNSET
+    chunk.meta = UNSET
+    return chunk
+
+
+def _read_odd(data: bytes) -> Chunk:
+    try:
+        plain = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Upstream(f"the backend sent an event of {len(data)} bytes that is not JSON") from None
+    if not isinstance(plain, dict):
+        raise Upstream(f"the backend sent an event that is {show(plain)}, not a chunk")
+    fields = cast(dict[str, Any], plain)
+    if fields.get("error"):
+        raise _told(0, fields, None)
+    try:  # a stranger's "raw" or "meta" is not ours
+        return msgspec.convert({k: v for k, v in fields.items() if k not in ("raw", "meta")}, Chunk)
+    except msgspec.ValidationError as complaint:
+        raise Upstream(f"the backend sent a chunk that can't be read: {complaint}") from None
+
+
+def write_chunk(chunk: Chunk, include_usage: bool = False) -> bytes:
+    """``chunk`` as the data of an event: the bytes it was read from where they will do. Empty when nothing in it is
+    for this client: the usage is only for who asked for it, and so is its ``null`` on the other chunks."""
+    usage, raw = chunk.usage, chunk.raw
+    if usage and not include_usage and not chunk.choices:
+        return b""
+    if isinstance(raw, bytes):
+        if usage is UNSET:
+            if not include_usage:
+                return raw
+            if raw.endswith(b"}"):
+                return raw[:-1] + _NULL_USAGE
+        elif include_usage:
+            return raw
+        elif usage is None and raw.endswith(_NULL_USAGE):
+            return raw[: -len(_NULL_USAGE)] + b"}"
+    if usage is None or (usage and not include_usage):
+        usage = UNSET
+    if isinstance(raw, bytes) or chunk.meta or usage is not chunk.usage:
+        chunk = structs.replace(chunk, raw=UNSET, meta=UNSET, usage=usage)
+    data = _encoder.encode(chunk)
+    return data[:-1] + _NULL_USAGE if include_usage and usage is UNSET else data
+
+
+def write_completion(completion: Completion) -> bytes:
+    return _encoder.encode(completion)
+
+
+def read_completion(body: bytes) -> Completion:
+    """A whole answer. Raises Upstream if it is none."""
+    try:
+        return msgspec.json.decode(body, type=Completion)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Upstream(f"the backend sent an answer that can't be read: {error}") from None
+
+
+def write_models(cards: Iterable[ModelCard]) -> bytes:
+    return _encoder.encode({"object": "list", "data": [_card(card) for card in cards]})
+
+
+def write_model(card: ModelCard) -> bytes:
+    return _encoder.encode(_card(card))
+
+
+def read_models(body: bytes) -> list[ModelCard]:
+    """The models of a list. Raises Upstream if it is none."""
+    try:
+        plain = msgspec.json.decode(body)
+        return [msgspec.convert({"created": 0, "owned_by": "", **item}, ModelCard) for item in plain["data"]]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
+        raise Upstream(f"the backend sent a list of models that can't be read: {error}") from None
+
+
+def _card(card: ModelCard) -> dict[str, Any]:
+    return {"id": card.id, "object": "model", **msgspec.to_builtins(card)}
+
+
+def write_count(tokens: int) -> bytes:
+    return _encoder.encode({"object": "chat.completion.input_tokens", "input_tokens": tokens})
+
+
+def read_count(body: bytes) -> int:
+    """A count of prompt tokens. Raises Upstream if it is none."""
+    try:
+        return int(msgspec.json.decode(body)["input_tokens"])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError) as error:
+        raise Upstream(f"the backend sent a count that can't be read: {error}") from None
+
+
+# ---------------------------------------------------------------- errors
+
+
+def write_error(error: TertuliaError) -> bytes:
+    """The body, or the event, that tells ``error``."""
+    told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    try:
+        return _encoder.encode({"error": told})
+    except UnicodeEncodeError:  # half a surrogate pair got into the message
+        told["message"] = error.message.encode("utf-8", "replace").decode()
+        told["param"] = error.param and error.param.encode("utf-8", "replace").decode()
+        return _encoder.encode({"error": told})
+
+
+def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> TertuliaError:
+    """The error that a response with ``status`` tells, in any of the shapes that servers give it."""
+    retry_after = _seconds(headers.get("Retry-After"))
+    try:
+        plain = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        plain = None
+    if isinstance(plain, dict) and plain:
+        return _told(status, cast(dict[str, Any], plain), retry_after)
+    text = " ".join(body.decode("utf-8", "replace").split())
+    if len(text) > 200 or text.startswith("<"):
+        text = ""
+    message = f"the backend answered {status}{': ' if text else ''}{text}"
+    return errors.by_status(status)(message, retry_after=retry_after)
+
+
+_BY_CODE: dict[str, type[TertuliaError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, TertuliaError) and kind.code
+}
+_BY_TYPE: dict[str, type[TertuliaError]] = {
+    "invalid_request_error": errors.BadRequest,
+    "validation": errors.BadRequest,
+    "template_error": errors.TemplateRefused,
+    "rate_limit_error": errors.Busy,
+    "overloaded": errors.Busy,
+}
+
+
+def _told(status: int, plain: dict[str, Any], retry_after: int | None) -> TertuliaError:
+    """The error in ``plain``; a status of 0 means that it came inside a stream."""
+    error = plain.get("error")
+    inner = cast(dict[str, Any], error) if isinstance(error, dict) else plain
+    message = inner.get("message") or (error if isinstance(error, str) else None) or f"the backend answered {status}"
+    code, kind, param = inner.get("code"), inner.get("type") or plain.get("error_type"), inner.get("param")
+    told = inner.get("http_status_code") or (code if isinstance(code, int) else 0)
+    if isinstance(told, int) and not status:
+        status = told
+    found = _BY_CODE.get(code) if isinstance(code, str) else None
+    if found is None or (status and found.status != status):
+        found = errors.by_status(status) if status else _BY_TYPE.get(kind if isinstance(kind, str) else "", Upstream)
+    return found(str(message), param=param if isinstance(param, str) else None, retry_after=retry_after)
+
+
+def _seconds(retry_after: str | None) -> int | None:
+    if not retry_after:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return int(retry_after[:9])
+    try:
+        return max(0, round(parsedate_to_datetime(retry_after).timestamp() - time.time()))
+    except ValueError:
+        return None

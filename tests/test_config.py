@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+
+from tertulia import config
+from tertulia.errors import ConfigError
+
+
+def load(home: Path, flags: dict[str, object] | None = None, **environ: str) -> config.Config:
+    return config.load(None, flags, {"HOME": str(home), **environ})
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_defaults(tmp_path: Path) -> None:
+    found = load(tmp_path)
+    assert (found.server.host, found.server.port, found.server.open) == ("127.0.0.1", 8080, False)
+    assert found.engine.kv == 1 << 30
+    assert found.server.body_limit == 64 << 20
+    assert found.store.path == tmp_path / ".local/share/tertulia/models"
+    assert (found.store.hub, found.store.hub_token) == ("https://huggingface.co", "")
+
+
+def test_homes_and_the_hubs_own_variables(tmp_path: Path) -> None:
+    found = load(tmp_path, XDG_DATA_HOME="/data", HF_ENDPOINT="http://mirror", HF_TOKEN="hf_x")
+    assert found.store.path == Path("/data/tertulia/models")
+    assert (found.store.hub, found.store.hub_token) == ("http://mirror", "hf_x")
+
+
+def test_the_file_is_found_where_xdg_says(tmp_path: Path) -> None:
+    (tmp_path / "tertulia").mkdir()
+    write(tmp_path / "tertulia", "[server]\nport = 8081\n")
+    assert load(tmp_path, XDG_CONFIG_HOME=str(tmp_path)).server.port == 8081
+
+
+def test_a_flag_wins_over_a_variable_and_a_variable_over_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, '[server]\nport = 1\nhost = "a"\n[engine]\nthreads = 3\n')
+    environ = {"TERTULIA_SERVER_PORT": "2", "TERTULIA_SERVER_HOST": "b"}
+    found = config.load(file, {"server.port": "3", "server.host": None}, environ)
+    assert (found.server.port, found.server.host, found.engine.threads) == (3, "b", 3)
+
+
+@pytest.mark.parametrize(
+    ("flag", "said", "read"),
+    [
+        ("engine.kv", "512M", 512 << 20),
+        ("engine.kv", "1.5g", 3 << 29),
+        ("engine.kv", "64k", 64 << 10),
+        ("engine.kv", 7, 7),
+        ("engine.queue_timeout", "2.5", 2.5),
+        ("server.open", "true", True),
+        ("server.open", "0", False),
+        ("server.cors", "http://a, http://b", ["http://a", "http://b"]),
+        ("engine.model", ["x", "y"], ["x", "y"]),
+        ("server.tokens_file", "/t", Path("/t")),
+    ],
+)
+def test_values_as_people_write_them(tmp_path: Path, flag: str, said: object, read: object) -> None:
+    table, name = flag.split(".")
+    assert getattr(getattr(load(tmp_path, {flag: said}), table), name) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[servr]\n", "unknown table [servr]; did you mean server?"),
+        ("[server]\nprot = 1\n", "unknown name prot in [server]; did you mean port?"),
+        ("[server]\nzzz = 1\n", "unknown name zzz in [server]; known are host, port"),
+        ("server = 1\n", "[server] is a table, not a value"),
+        ('[server]\nport = "x"\n', "port in [server]: 'x' is not a whole number"),
+        ("[server]\nport = true\n", "port in [server]: True is not a whole number"),
+        ("[server]\nport = 1.5\n", "port in [server]: 1.5 is not a whole number"),
+        ('[server]\nopen = "maybe"\n', "open in [server]: 'maybe' is not true or false"),
+        ("[server]\nhost = 1\n", "host in [server]: 1 is not a word"),
+        ("[server\n", "config.toml: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path, text), environ={})
+    assert told in caught.value.message
+    assert str(tmp_path) in caught.value.message
+
+
+def test_what_is_wrong_elsewhere_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="TERTULIA_SERVER_PORT: 'x' is not a whole number"):
+        load(tmp_path, TERTULIA_SERVER_PORT="x")
+    with pytest.raises(ConfigError, match="--first-token-timeout: 'x' is not a number"):
+        load(tmp_path, {"server.first_token_timeout": "x"})
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such configuration file"):
+        config.load(tmp_path / "none.toml", environ={})
+
+
+def test_tokens_and_what_a_child_may_know(tmp_path: Path) -> None:
+    assert load(tmp_path, TERTULIA_TOKENS="a, b,").server.tokens == ["a", "b"]
+    told = config.child_environment({"TERTULIA_TOKENS": "a", "HF_TOKEN": "b", "PATH": "/bin"})
+    assert told == {"PATH": "/bin"}
