@@ -171,12 +171,17 @@ def _serve(args: argparse.Namespace) -> None:
 
     config = _config(args)
     _settle_models(config)
+    _log("%(asctime)s %(levelname)s %(name)s: %(message)s")
     _run(build.serve(config, lambda address: _announce(address, config)))
 
 
 def _engine(args: argparse.Namespace) -> None:
+    import logging
+
     from tertulia import build
 
+    _log("%(levelname)s: %(message)s")  # the server's log, where it goes, has the time
+    logging.getLogger("tertulia.access").setLevel(logging.WARNING)
     _run(build.engine(_config(args), args.socket))
 
 
@@ -295,6 +300,12 @@ def _settle_model(store: "Store", name: str) -> str:
     if catalog.find(name) or "/" in name or near is None:
         raise StoreError(f"{name} is not installed; `tertulia pull {name}` fetches it")
     raise StoreError(f"no model is called {name!r}; did you mean {near}?")
+
+
+def _log(form: str) -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

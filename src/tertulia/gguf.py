@@ -4,6 +4,7 @@ The ``gguf`` package reads the same; it takes seconds for a vocabulary of 150,00
 is the oracle of the tests instead.
 """
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def read(path: Path) -> File:
         try:
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             return _read(path, view)
-        except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
+        except (struct.error, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise StoreError(f"{path.name} is not a whole GGUF file ({error}); pull it again") from None
 
 
@@ -72,15 +73,17 @@ def _read(path: Path, view: memoryview) -> File:
         shape = tuple(cursor.scalar("Q") for _ in range(cursor.scalar("I")))[::-1]
         places.append((name, shape, cursor.scalar("I"), cursor.scalar("Q")))
     alignment = int(metadata.get("general.alignment", 32))
+    if alignment < 1:
+        raise ValueError(f"an alignment of {alignment}")
     start = -(-cursor.at // alignment) * alignment
     tensors: dict[str, Tensor] = {}
     for name, shape, kind, offset in places:
         if kind not in TYPES:
             raise StoreError(f"{path.name}: tensor {name} has a quantisation that Tertulia can't read (ggml type {kind})")
         type_name, block, size = TYPES[kind]
-        count = 1
-        for extent in shape:
-            count *= extent
+        count = math.prod(shape)
+        if count % block or shape[-1:] and shape[-1] % block:
+            raise ValueError(f"the rows of tensor {name} are not whole blocks")
         end = start + offset + count // block * size
         if end > len(view):
             raise ValueError(f"tensor {name} ends beyond the file")

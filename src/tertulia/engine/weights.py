@@ -166,12 +166,12 @@ def _affine(codes: Array, scale: Floats, offset: Floats, top: int) -> Codes:
     such a group (a few in a million) is rounded anew."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = -offset / scale
-    factor = np.ones_like(ratio)
-    least = np.full_like(ratio, np.inf)
-    for candidate in range(255 // top // 2, 255 // top + 1):
-        error = np.abs(candidate * ratio - np.rint(candidate * ratio)) / candidate
-        better = error < least
-        factor[better], least[better] = candidate, error[better]
+        factor = np.ones_like(ratio)
+        least = np.full_like(ratio, np.inf)
+        for candidate in range(255 // top // 2, 255 // top + 1):
+            error = np.abs(candidate * ratio - np.rint(candidate * ratio)) / candidate
+            better = error < least
+            factor[better], least[better] = candidate, error[better]
     zero = np.rint(ratio * factor)
     fits = np.isfinite(zero) & (zero >= 0) & (zero <= 255)
     spread = codes * factor.astype(np.uint8)

@@ -1,0 +1,62 @@
+# What a machine needs for this: Python 3.11 to 3.13 with venv, and make. The rest is set up in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup serve test check bench lock clean
+
+help:
+	@echo "make serve    an address that answers chats: sets up what is missing, fetches the default model (95 MB)"
+	@echo "make test     the tests"
+	@echo "make check    formatting, lint, types, and who may import whom"
+	@echo "make bench    the benchmarks, against OpenVINO GenAI too"
+	@echo "make setup    .venv with the tertulia command in it"
+	@echo "make lock     pin the dependencies anew (needs uv)"
+
+setup: .venv/.runtime
+	@echo "Ready: $(BIN)/tertulia --help"
+
+serve: .venv/.runtime
+	@$(BIN)/tertulia serve $(ARGS)
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -q $(ARGS)
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+bench: .venv-bench/.ready
+	.venv-bench/bin/python -m bench $(ARGS)
+
+lock:
+	uv pip compile -q pyproject.toml --group build --universal --generate-hashes --python-version 3.11 \
+		--no-header --no-annotate -o requirements.lock
+	uv pip compile -q pyproject.toml --group build --group dev --universal --generate-hashes --python-version 3.11 \
+		--no-header --no-annotate -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .venv-bench
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Python 3.11 to 3.13 is needed: make PYTHON=python3.12 setup"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "python3-venv is needed: apt-get install python3-venv"; exit 1; }
+
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv-bench/.ready: requirements.lock bench/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv-bench/bin/python -m pip install -q --disable-pip-version-check -r bench/requirements.txt
+	@touch $@

@@ -1,0 +1,82 @@
+"""The worker that holds Tertulia's engine in-process. ``python -m bench.ours FOLDER THREADS``"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench import worker
+from tertulia import config
+from tertulia.engine.engine import Engine
+from tertulia.types import ChatRequest, Message
+
+
+async def stream(engine: Engine, text: str, most: int) -> dict[str, Any]:
+    """One greedy answer of ``most`` tokens: its text, its tokens, when each piece came."""
+    request = ChatRequest(
+        messages=[Message(role="user", content=text)], temperature=0, max_tokens=most, ignore_eos=True, stream=True
+    )
+    pieces: list[str] = []
+    times = [time.perf_counter()]
+    usage = None
+    async for chunk in engine.chat(request):
+        if chunk.choices:
+            pieces.append(str(chunk.choices[0].delta.content or ""))
+            times.append(time.perf_counter())
+        else:
+            usage = chunk.usage
+    assert usage
+    return {
+        "text": "".join(pieces),
+        "tokens": usage.completion_tokens,
+        "prompt": usage.prompt_tokens,
+        "first": times[1] - times[0],
+        "times": times[1:],
+    }
+
+
+async def chats(engine: Engine, texts: list[str], most: int) -> dict[str, Any]:
+    """Answer ``texts`` at once."""
+    before, started = worker.cpu(), time.perf_counter()
+    answers = await asyncio.gather(*(stream(engine, text, most) for text in texts))
+    spent, wall = worker.cpu() - before, time.perf_counter() - started
+    return {
+        "cpu": spent,
+        "wall": wall,
+        "tokens": sum(answer["tokens"] for answer in answers),
+        "texts": [answer["text"] for answer in answers],
+        "prompts": [answer["prompt"] for answer in answers],
+        "first": [answer["first"] for answer in answers],
+    }
+
+
+async def beside(engine: Engine, texts: list[str], long: str, most: int) -> dict[str, Any]:
+    """Answer ``texts`` and, when all are under way, read ``long``: the gaps between pieces before and meanwhile."""
+    running = [asyncio.create_task(stream(engine, text, most)) for text in texts]
+    await asyncio.sleep(1.5)
+    begun = time.perf_counter()
+    reader = await stream(engine, long, 1)
+    ended = time.perf_counter()
+    answers = await asyncio.gather(*running)
+    return {"begun": begun, "ended": ended, "read": reader["prompt"], "times": [answer["times"] for answer in answers]}
+
+
+def main() -> None:
+    folder, threads = Path(sys.argv[1]), int(sys.argv[2])
+    loop = uvloop.new_event_loop()
+    settings = config.Engine(threads=threads)
+    engine = loop.run_until_complete(Engine.load(folder, name="bench", digest="0" * 16, settings=settings))
+    doings = {"chats": chats, "beside": beside}
+
+    def answer(question: dict[str, Any]) -> dict[str, Any]:
+        return loop.run_until_complete(doings[question.pop("do")](engine, **question))
+
+    worker.serve(answer)
+    loop.run_until_complete(engine.aclose())
+
+
+if __name__ == "__main__":
+    main()
