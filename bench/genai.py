@@ -28,7 +28,7 @@ def run(folder: Path, rounds: int) -> list[Row]:
                 texts = prompts.short(f"{turn + 2}/{count}", count)
                 ids = [words.ids(text) for text in texts]
                 sides = {
-                    "ours": lambda texts=texts: ours.ask(do="chats", texts=texts, most=TOKENS),
+                    "ours": lambda texts=texts: ours.chats(texts, TOKENS),
                     "same": lambda ids=ids: same.ask(prompts=ids, most=TOKENS),
                     "own": lambda ids=ids: own.ask(prompts=ids, most=TOKENS),
                 }

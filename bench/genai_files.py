@@ -32,7 +32,9 @@ def write(folder: Path, target: Path) -> None:
 
 def _graph(checkpoint: Any) -> ov.Model:
     shape, weight = checkpoint.shape, checkpoint.weight
-    ids, mask, positions = (_input([-1, -1], ov.Type.i64, f"{name}") for name in ("input_ids", "attention_mask", "position_ids"))
+    ids, mask, positions = (
+        _input([-1, -1], ov.Type.i64, f"{name}") for name in ("input_ids", "attention_mask", "position_ids")
+    )
     beams = _input([-1], ov.Type.i32, "beam_idx")
     embed = model._matrix(weight("embed"))
     hidden = op.gather(embed, ids, op.constant(0, ov.Type.i32))

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,37 @@ from tertulia import config
 from tertulia.engine.engine import Engine
 from tertulia.types import ChatRequest, Message
 
+QUIET = 1.5
+"""Seconds for which running answers are watched before and after something disturbs them."""
 
-async def stream(engine: Engine, text: str, most: int) -> dict[str, Any]:
-    """One greedy answer of ``most`` tokens: its text, its tokens, when each piece came."""
+
+async def stream(engine: Engine, text: str, most: int, times: list[float]) -> dict[str, Any]:
+    """One greedy answer of ``most`` tokens: its text, its tokens, and in ``times`` when each piece came."""
     request = ChatRequest(
         messages=[Message(role="user", content=text)], temperature=0, max_tokens=most, ignore_eos=True, stream=True
     )
     pieces: list[str] = []
-    times = [time.perf_counter()]
-    usage = None
-    async for chunk in engine.chat(request):
-        if chunk.choices:
-            pieces.append(str(chunk.choices[0].delta.content or ""))
-            times.append(time.perf_counter())
-        else:
-            usage = chunk.usage
+    started, usage = time.perf_counter(), None
+    async with aclosing(engine.chat(request)) as chunks:
+        async for chunk in chunks:
+            if chunk.choices:
+                pieces.append(str(chunk.choices[0].delta.content or ""))
+                times.append(time.perf_counter())
+            else:
+                usage = chunk.usage
     assert usage
     return {
         "text": "".join(pieces),
         "tokens": usage.completion_tokens,
         "prompt": usage.prompt_tokens,
-        "first": times[1] - times[0],
-        "times": times[1:],
+        "first": times[0] - started,
     }
 
 
 async def chats(engine: Engine, texts: list[str], most: int) -> dict[str, Any]:
     """Answer ``texts`` at once."""
     before, started = worker.cpu(), time.perf_counter()
-    answers = await asyncio.gather(*(stream(engine, text, most) for text in texts))
+    answers = await asyncio.gather(*(stream(engine, text, most, []) for text in texts))
     spent, wall = worker.cpu() - before, time.perf_counter() - started
     return {
         "cpu": spent,
@@ -54,14 +57,20 @@ async def chats(engine: Engine, texts: list[str], most: int) -> dict[str, Any]:
 
 
 async def beside(engine: Engine, texts: list[str], long: str, most: int) -> dict[str, Any]:
-    """Answer ``texts`` and, when all are under way, read ``long``: the gaps between pieces before and meanwhile."""
-    running = [asyncio.create_task(stream(engine, text, most)) for text in texts]
-    await asyncio.sleep(1.5)
+    """Answer ``texts`` and, when all are under way, read ``long``: when each token came, and when the reading was."""
+    times: list[list[float]] = [[] for _ in texts]
+    running = [asyncio.create_task(stream(engine, text, most, came)) for text, came in zip(texts, times, strict=True)]
+    while not all(times):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(QUIET)
     begun = time.perf_counter()
-    reader = await stream(engine, long, 1)
+    reader = await stream(engine, long, 1, [])
     ended = time.perf_counter()
-    answers = await asyncio.gather(*running)
-    return {"begun": begun, "ended": ended, "read": reader["prompt"], "times": [answer["times"] for answer in answers]}
+    await asyncio.sleep(QUIET)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    return {"begun": begun, "ended": ended, "read": reader["prompt"], "times": times}
 
 
 def main() -> None:

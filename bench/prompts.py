@@ -8,7 +8,22 @@ from tertulia.engine.tokens import Tokens, open_tokens
 from tertulia.types import ChatRequest, Message
 
 _THINGS = ("the sea", "a bridge", "old clocks", "bread", "a chess game", "the moon", "rivers", "glass", "a violin")
-_WORDS = "the ship sails on over dark water while its captain counts stars and thinks of home".split()
+_WORDS = (
+    "the",
+    "ship",
+    "sails",
+    "on",
+    "over",
+    "dark",
+    "water",
+    "while",
+    "its",
+    "captain",
+    "counts",
+    "stars",
+    "and",
+    "home",
+)
 
 
 def short(tag: str, count: int) -> list[str]:

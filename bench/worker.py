@@ -36,6 +36,10 @@ class Worker:
         self._process.stdin.flush()
         return self._read()
 
+    def chats(self, texts: list[str], most: int) -> Answer:
+        """For the worker ``ours``: answer ``texts`` at once, ``most`` tokens each."""
+        return self.ask(do="chats", texts=texts, most=most)
+
     def _read(self) -> Answer:
         assert self._process.stdout
         line = self._process.stdout.readline()

@@ -101,7 +101,10 @@ class Echo:
             if request.tools:
                 function = DeltaFunction(name=request.tools[0].function.name, arguments='{"a":')
                 call = DeltaCall(index=0, id="call-1", type="function", function=function)
-                yield self._chunk(request, ChunkChoice(index=index, delta=Delta(role="assistant", tool_calls=[call])))
+                delta = Delta(tool_calls=[call])
+                if said == 0:
+                    delta.role = "assistant"
+                yield self._chunk(request, ChunkChoice(index=index, delta=delta))
                 call = DeltaCall(index=0, function=DeltaFunction(arguments="1}"))
                 yield self._chunk(request, ChunkChoice(index=index, delta=Delta(tool_calls=[call])))
             finish = "tool_calls" if request.tools else "stop"

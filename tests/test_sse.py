@@ -1,5 +1,7 @@
 """Server-sent events come out as they went in, however the bytes are cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def fed(pieces: list[bytes]) -> list[bytes]:
 @given(stream, st.lists(st.integers(0, 400), max_size=12))
 def test_where_the_bytes_are_cut_changes_nothing(data: bytes, cuts: list[int]):
     places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
-    pieces = [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [data[a:b] for a, b in pairwise(places)]
     assert fed(pieces) == fed([data])
 
 

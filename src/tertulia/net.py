@@ -3,6 +3,7 @@
 An address is ``http://host:port``, ``https://host/base`` or ``unix:/path/of/a/socket``.
 """
 
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -108,12 +109,14 @@ class Reply:
         connection = self._response.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = silence or None
+            connection.protocol.start_timeout()
 
     async def piece(self) -> bytes:
         """What has come since the last call, or will come next; empty at the end. Raises Upstream if it is cut off."""
         try:
             return await self._response.content.readany()
         except _FAULTS as fault:
+            self._response.close()
             raise _translate(fault, self._address) from fault
 
     async def read(self, limit: int = 64 * MEBI) -> bytes:
@@ -143,7 +146,8 @@ def _translate(fault: BaseException, address: str) -> Upstream:
         case TimeoutError():
             return Timeout(f"{address} was silent for too long")
         case aiohttp.ClientConnectorError():
-            return Upstream(f"{address} can't be reached: {fault.os_error.strerror or fault.os_error}")
+            number = fault.os_error.errno  # the text beside it is asyncio's, and repeats the address
+            return Upstream(f"{address} can't be reached: {os.strerror(number) if number else fault.os_error}")
         case aiohttp.ClientResponseError():
             return Upstream(f"{address} answered something that is not HTTP: {fault.message}")
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | OSError():

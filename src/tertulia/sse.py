@@ -16,36 +16,43 @@ class Feed:
     """
 
     def __init__(self, limit: int = 16 << 20) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []  # a line that has not ended, as it came: joined once, however long it gets
+        self._waiting = 0
         self._data: list[bytes] = []
-        self._size = 0
         self._limit = limit
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The data of every event that ``piece`` completes, in order."""
-        text = self._rest + piece if self._rest else piece
+        self._waiting += len(piece)
+        events: list[bytes] = []
+        if b"\n" in piece or b"\r" in piece or (self._rest and self._rest[-1].endswith(b"\r")):
+            events = self._lines(b"".join([*self._rest, piece]) if self._rest else piece)
+        else:
+            self._rest.append(piece)
+        if self._waiting > self._limit:
+            raise ValueError(f"an event is longer than {self._limit} bytes")
+        return events
+
+    def _lines(self, text: bytes) -> list[bytes]:
+        held = b""
         if b"\r" in text:
             if text.endswith(b"\r"):  # the other half of a CRLF may still come
                 text, held = text[:-1], b"\r"
-            else:
-                held = b""
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        else:
-            held = b""
         *lines, rest = text.split(b"\n")
-        self._rest = rest + held
+        rest += held
+        self._rest = [rest] if rest else []
         events: list[bytes] = []
         for line in lines:
             if not line:
                 if self._data:
                     events.append(b"\n".join(self._data))
-                    self._data, self._size = [], 0
+                    self._data = []
+                    self._waiting = len(rest)
             elif line.startswith(b"data:"):
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                self._data.append(value)
-                self._size += len(value)
-        if self._size + len(self._rest) > self._limit:
-            raise ValueError(f"an event is longer than {self._limit} bytes")
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+        if not self._data:  # comments and the like are gone for good
+            self._waiting = len(rest)
         return events
 
     def close(self) -> list[bytes]:

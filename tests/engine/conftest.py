@@ -30,11 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def model(folder: Callable[[str], Path]) -> Callable[..., Model]:
-    """A tiny model: exact with float weights, or as it is served by default."""
+    """A tiny model: with float weights and no rounding, or as it is served by default."""
 
     @cache
-    def load(name: str, exact: bool = False) -> Model:
-        return Model(open_checkpoint(folder(name), "f32" if exact else "int8"), kv=8 * MEBI, threads=2, exact=exact)
+    def load(name: str, rounding: bool = True) -> Model:
+        checkpoint = open_checkpoint(folder(name), "int8" if rounding else "f32")
+        return Model(checkpoint, kv=8 * MEBI, threads=2, rounding=rounding)
 
     return load
 

@@ -238,7 +238,7 @@ def test_a_body_that_is_no_request(body: bytes, what: str):
         ({"stop": 7}, "stop", "stop must be a string or a list, not 7"),
         ({"top_logprobs": 5}, "top_logprobs", "top_logprobs needs logprobs: true beside it"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "top_logprobs must be between 0 and 20, not 21"),
-        ({"logit_bias": {"Paris": 1}}, "logit_bias", "logit_bias maps token ids to numbers, not 'Paris'"),
+        ({"logit_bias": {"Paris": 1}}, "logit_bias", "logit_bias maps token ids to numbers; 'Paris' is no token id"),
         ({"logit_bias": {"5": 101}}, "logit_bias", "logit_bias must be between -100 and 100"),
         ({"logit_bias": [1, 300]}, "logit_bias", "logit_bias holds numbers between -100 and 100"),
         ({"stop_token_ids": [1, -1]}, "stop_token_ids[1]", "stop_token_ids[1] must be at least 0, not -1"),
@@ -420,7 +420,7 @@ def test_an_event_that_is_no_chunk_is_the_backends_fault(data: bytes):
     ],
 )
 def test_an_error_inside_a_stream_is_raised_as_ours(data: Any, kind: type[TertuliaError]):
-    with pytest.raises(TertuliaError, match="^m$") as caught:
+    with pytest.raises(TertuliaError, match=r"^m$") as caught:
         openai.read_chunk(json.dumps(data).encode())
     assert type(caught.value) is kind
 

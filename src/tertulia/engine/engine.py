@@ -77,7 +77,7 @@ class Engine:
         self._tokens: Tokens = open_tokens(checkpoint)
         self._template = Template(checkpoint.template or ask.PLAIN_TEMPLATE, checkpoint.special)
         self._blocks = Blocks(model.blocks)
-        self._scheduler = Scheduler(self._blocks, settings.batch)
+        self._scheduler = Scheduler(self._blocks, settings.batch, settings.exact)
         self._pace = Pace()
         self._choices: dict[Sequence, tuple[Choice, Inbox]] = {}
         self._wake = asyncio.Event()
@@ -103,7 +103,7 @@ class Engine:
         started = time.monotonic()
         checkpoint = await asyncio.to_thread(open_checkpoint, folder, settings.weights)
         model = await asyncio.to_thread(
-            Model, checkpoint, kv=settings.kv, threads=settings.threads, exact=settings.exact
+            Model, checkpoint, kv=settings.kv, threads=settings.threads, rounding=settings.weights != "f32"
         )
         engine = cls(name, digest, checkpoint, model, settings)
         pool = model.blocks * model.block_bytes >> 20
@@ -255,8 +255,7 @@ class Engine:
                 self._fail(EngineFault(f"the engine failed ({type(error).__name__}); the log says more"))
 
     async def _step(self, loop: asyncio.AbstractEventLoop) -> None:
-        answering = sum(1 for sequence in self._scheduler.running if sequence.history.length)
-        work = self._scheduler.schedule(self._pace.budget(answering))
+        work = self._scheduler.schedule(self._pace.budget(self._scheduler.answering, self._scheduler.reading))
         if work is None:
             self._wake.clear()
             await self._wake.wait()

@@ -4,7 +4,9 @@ The graph is built from tensors with public operations; the only private name is
 :func:`_attention`. openvino is pinned for its sake: ``tests/engine/test_model.py`` says what to do when it moves.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from openvino import opset13 as op
 from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownVariableType]
 
 from tertulia.engine.checkpoint import Checkpoint, Shape
-from tertulia.engine.weights import Codes, Weight
+from tertulia.engine.weights import Codes, Weight, stack
+from tertulia.errors import StoreError
 
 Node = Any
 BLOCK = 32
@@ -40,11 +43,11 @@ class Batch:
 class Model:
     """A compiled model with its KV pool. One pass at a time.
 
-    ``kv`` bounds the pool in bytes. ``exact`` keeps keys, values and activations in float32, so that a token's logits don't
-    depend on what was computed beside it or before.
+    ``kv`` bounds the pool in bytes. Without ``rounding`` keys, values and activations stay in float32: slower, and as
+    near to the file's weights as can be.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, kv: int, threads: int = 0, exact: bool = False) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, kv: int, threads: int = 0, rounding: bool = True) -> None:
         self.shape = checkpoint.shape
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",  # bf16, the default, puts logits on a grid of 1/8
@@ -52,9 +55,10 @@ class Model:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
         }
-        if exact:
+        if not rounding:
             options |= {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
         compiled = ov.Core().compile_model(_graph(checkpoint), "CPU", options)
+        self._threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._request = compiled.create_infer_request()
         self._caches = _allocate(compiled, self._request, kv)
         self.blocks = self._caches[0].shape[0]
@@ -62,6 +66,8 @@ class Model:
 
     def forward(self, batch: Batch) -> NDArray[np.float32]:
         """The logits [sampled rows, vocabulary] of one pass. They are overwritten by the next. Blocks, without the GIL."""
+        if len(batch.past) < self._threads:
+            batch = _fill(batch, self._threads)
         inputs = (
             ("input_ids", batch.tokens),
             ("position_ids", batch.positions),
@@ -76,6 +82,18 @@ class Model:
             self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
         self._request.infer()
         return self._request.get_output_tensor(0).data
+
+
+def _fill(batch: Batch, count: int) -> Batch:
+    """The same pass with ``count`` sequences, the added ones without tokens. With fewer sequences than threads the plugin
+    divides one's keys among several threads and adds up in another order than in a crowd."""
+    none = np.zeros(count - len(batch.past), np.int32)
+    return replace(
+        batch,
+        past=np.concatenate([batch.past, none]),
+        begins=np.concatenate([batch.begins, none + batch.begins[-1]]),
+        block_begins=np.concatenate([batch.block_begins, none + batch.block_begins[-1]]),
+    )
 
 
 def _allocate(compiled: Any, request: Any, kv: int) -> list[Any]:
@@ -112,12 +130,11 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     hidden = op.gather(embed, tokens, op.constant(0, ov.Type.i32))
     for layer in range(shape.layers):
 
-        def part(name: str, layer: int = layer) -> Weight | None:
-            return weight(f"{layer}.{name}")
+        def part(name: str, layer: int = layer) -> Weight:
+            return _present(weight(f"{layer}.{name}"), f"{layer}.{name}")
 
         normed = _norm(hidden, part("attention_norm"), shape.eps)
-        query = _linear(normed, _query(part("q"), shape), part("q.bias"))
-        key, value = (_linear(normed, part(name), part(f"{name}.bias")) for name in "kv")
+        query, key, value = _projections(normed, weight, layer)
         pair = [_input([-1, -1, -1, -1], ov.Type.dynamic, f"{name}_cache.{layer}") for name in ("key", "value")]
         caches += pair
         query, key = _rotate(query, rotary, shape.heads, shape), _rotate(key, rotary, shape.kv_heads, shape)
@@ -127,7 +144,7 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
         gated = op.multiply(op.swish(_linear(normed, part("gate"))), _linear(normed, part("up")))
         hidden = op.add(hidden, _linear(gated, part("down")))
     rows = op.gather(hidden, sampled, op.constant(0, ov.Type.i32))
-    rows = _norm(rows, weight("norm"), shape.eps)
+    rows = _norm(rows, _present(weight("norm"), "norm"), shape.eps)
     head = None if shape.tied else weight("head")
     logits = op.matmul(rows, embed if head is None else _matrix(head), False, True)
     logits.output(0).set_names({"logits"})
@@ -143,7 +160,7 @@ def _input(shape: list[int], kind: ov.Type, name: str) -> Node:
 
 def _present(value: Weight | None, name: str) -> Weight:
     if value is None:
-        raise ValueError(f"the model has no tensor '{name}'")
+        raise StoreError(f"the model's weights lack the tensor '{name}'")
     return value
 
 
@@ -165,27 +182,43 @@ def _constant(array: NDArray[np.uint8], bits: int) -> Node:
     return op.constant(ov.Tensor(packed, ov.Shape(list(array.shape)), ov.Type.u4))
 
 
-def _linear(x: Node, value: Weight | None, bias: Weight | None = None) -> Node:
-    y = op.matmul(x, _matrix(_present(value, "linear")), False, True)
+def _linear(x: Node, value: Weight, bias: Weight | None = None) -> Node:
+    y = op.matmul(x, _matrix(value), False, True)
     return y if bias is None else op.add(y, op.constant(bias))
 
 
-FLOAT_QUERIES = 1024
-"""Up to this width queries are multiplied in float32. The plugin rounds activations to eight bits wherever weights are
-codes; in small models that alone decides near-ties otherwise than float32 does. Costs 3 % there, and memory for more."""
+FLOAT_QUERIES = 2
+"""The layers, from the first, whose queries are multiplied in float32. The plugin rounds activations to eight bits wherever
+weights are codes, and what is wrong early is wrong in all that follows. Costs half a percent."""
 
 
-def _query(value: Weight | None, shape: Shape) -> Weight | None:
-    return value.floats() if isinstance(value, Codes) and shape.hidden <= FLOAT_QUERIES else value
+def _projections(x: Node, weight: Callable[[str], Weight | None], layer: int) -> list[Node]:
+    """Query, key and value: one multiplication for all three where their codes are of one kind."""
+    weights = [_present(weight(f"{layer}.{name}"), f"{layer}.{name}") for name in "qkv"]
+    biases = [weight(f"{layer}.{name}.bias") for name in "qkv"]
+    if layer < FLOAT_QUERIES and isinstance(weights[0], Codes):
+        weights[0] = weights[0].floats()
+    whole = stack([matrix for matrix in weights if isinstance(matrix, Codes)])
+    if whole is None or whole.shape[0] != sum(matrix.shape[0] for matrix in weights):
+        return [_linear(x, matrix, bias) for matrix, bias in zip(weights, biases, strict=True)]
+    added = [bias for bias in biases if isinstance(bias, np.ndarray)]
+    y = _linear(x, whole, np.concatenate(added) if added else None)
+    ends = np.cumsum([0, *(matrix.shape[0] for matrix in weights)])
+    return [_columns(y, begin, end) for begin, end in pairwise(ends)]
 
 
-def _norm(x: Node, weight: Weight | None, eps: float) -> Node:
+def _columns(x: Node, begin: int, end: int) -> Node:
+    bounds = [op.constant(np.array([bound], np.int64)) for bound in (begin, end, 1, 1)]
+    return op.slice(x, *bounds)
+
+
+def _norm(x: Node, weight: Weight, eps: float) -> Node:
     """Root-mean-square normalisation over the last axis, in the shape that the plugin fuses into one operation."""
     power = op.power(x, op.constant(np.float32(2)))
     mean = op.reduce_mean(power, op.constant(np.array([-1], np.int64)), True)
     root = op.sqrt(op.add(mean, op.constant(np.float32(eps))))
     normed = op.multiply(x, op.divide(op.constant(np.float32(1)), root))
-    return op.multiply(normed, op.constant(_present(weight, "norm")))
+    return op.multiply(normed, op.constant(weight))
 
 
 def _rotary(positions: Node, shape: Shape) -> tuple[Node, Node]:

@@ -2,8 +2,8 @@
 
 Every running sequence has tokens whose keys and values are not computed yet: one when it is answering (decode), more when
 its prompt is being read (prefill). A pass takes one from each that answers, and as many of the others' as the budget
-allows, in chunks that end on whole blocks: then a prompt read in pieces, beside others or from cached blocks gives the
-same logits to the last bit.
+allows, in chunks that end on whole blocks and are never of one token: then a prompt read in pieces, beside others or
+from cached blocks gives the same logits to the last bit.
 """
 
 from collections import deque
@@ -40,6 +40,11 @@ class Sequence:
     def pending(self) -> int:
         return len(self.tokens) - self.computed
 
+    @property
+    def answers(self) -> bool:
+        """Whether all but the last sampled token is computed."""
+        return self.pending == 1 and self.history.length > 0
+
     def append(self, token: int) -> None:
         self.tokens.append(token)
         self.history.length += 1
@@ -60,16 +65,33 @@ class Pass:
         """Prompt tokens in the pass."""
         return sum(count for count in self.counts if count > 1)
 
+    @property
+    def readers(self) -> int:
+        """Sequences that read in it."""
+        return sum(1 for count in self.counts if count > 1)
+
 
 class Scheduler:
-    """``limit`` bounds the sequences that run at once; ``budget`` the prompt tokens of a pass (see :class:`Pace`)."""
+    """``limit`` bounds the sequences that run at once. With ``exact`` a preempted sequence's answer is computed again as
+    it was the first time, token by token, and not read like a prompt: slower, and the same to the last bit."""
 
-    def __init__(self, blocks: Blocks, limit: int) -> None:
+    def __init__(self, blocks: Blocks, limit: int, exact: bool = False) -> None:
         self.blocks = blocks
         self.limit = limit
+        self.exact = exact
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._promised: set[bytes] = set()
+
+    @property
+    def answering(self) -> int:
+        """How many sequences are past their prompt."""
+        return sum(1 for sequence in self.running if sequence.answers)
+
+    @property
+    def reading(self) -> int:
+        """How many are not, or wait to begin."""
+        return len(self.running) + len(self.waiting) - self.answering
 
     def add(self, sequence: Sequence) -> None:
         self.waiting.append(sequence)
@@ -89,7 +111,7 @@ class Scheduler:
         counts: list[int] = []
         reading: list[Sequence] = []
         for sequence in self.running:
-            if sequence.pending == 1 and sequence.history.length:
+            if sequence.answers or (self.exact and 0 < len(sequence.prompt) <= sequence.computed):
                 chosen.append(sequence)
                 counts.append(1)
             else:
@@ -98,11 +120,19 @@ class Scheduler:
             sequence = reading.pop(0) if reading else self._admit()
             if sequence is None:
                 break
-            count = min(sequence.pending, budget)
+            count = self._chunk(sequence, budget)
             chosen.append(sequence)
             counts.append(count)
             budget -= -(-count // BLOCK) * BLOCK
         return self._pass(chosen, counts) if chosen else None
+
+    def _chunk(self, sequence: Sequence, budget: int) -> int:
+        """How many of a sequence's tokens to read within ``budget``. One token alone would be computed as an answer's is,
+        by another kernel: if it were left over it is taken along."""
+        end = len(sequence.prompt) if self.exact else len(sequence.tokens)
+        pending = end - sequence.computed
+        count = min(pending, budget)
+        return pending if pending - count == 1 else count
 
     def advance(self, done: Pass) -> None:
         """Note that a pass was computed: what it read is there, and prompt blocks that it filled can be found."""
@@ -144,8 +174,10 @@ class Scheduler:
         if len(self.running) >= self.limit:
             return None
         for place, sequence in enumerate(self.waiting):
-            known = self.blocks.find(sequence.prefixes[: (len(sequence.tokens) - 1) // BLOCK])
-            if sequence.prefixes[len(known) : len(known) + 1] and sequence.prefixes[len(known)] in self._promised:
+            # The last two tokens are always computed: for the logits, and because one alone is computed otherwise.
+            shared = sequence.prefixes[: (len(sequence.tokens) - 2) // BLOCK]
+            known = self.blocks.find(shared)
+            if len(known) < len(shared) and shared[len(known)] in self._promised:
                 continue
             for block in known:
                 self.blocks.hold(block)
@@ -192,27 +224,36 @@ def _join(parts: Iterable[Iterable[int]], kind: type[np.integer]) -> NDArray[np.
 class Pace:
     """How many prompt tokens a pass may read beside running answers, so that none of them stutters.
 
-    Learns from each pass's duration what a pass of answers alone takes and what each prompt token adds; allows as many as
-    keep a mixed pass under ``stretch`` times the quiet one.
+    Learns from each pass's duration what a pass of answers alone takes and what each prompt token adds, and allows as many
+    as keep a mixed pass under ``stretch`` times the quiet one. Where more wait to begin than are answering, as in a burst,
+    it allows all it may: most gain by it.
     """
 
-    def __init__(self, most: int = 512, stretch: float = 3.5) -> None:
+    def __init__(self, most: int = 512, stretch: float = 4.0) -> None:
         self.most = most
         self._stretch = stretch
-        self._quiet = 0.02
+        self._quiet: dict[int, float] = {}
         self._token = 0.001
 
-    def budget(self, answering: int) -> int:
+    def budget(self, answering: int, reading: int) -> int:
         """Prompt tokens for the next pass, a multiple of the block."""
-        if not answering:
+        if reading > answering:
             return self.most
-        allowed = (self._stretch - 1) * self._quiet / self._token
+        allowed = (self._stretch - 1) * self._alone(answering) / self._token
         return int(min(max(allowed // BLOCK, 1) * BLOCK, self.most))
 
     def learn(self, done: Pass, seconds: float) -> None:
         read = done.prefilled
+        answers = len(done.counts) - done.readers
         if not read:
-            self._quiet += 0.1 * (seconds - self._quiet)
+            known = self._alone(answers)
+            self._quiet[answers.bit_length()] = known + 0.1 * (seconds - known)
         else:
-            answers = self._quiet if len(done.counts) > 1 else 0.0
-            self._token += 0.3 * (max(seconds - answers, 1e-6) / read - self._token)
+            alone = self._alone(answers) if answers else 0.0
+            self._token += 0.3 * (max(seconds - alone, 1e-6) / read - self._token)
+
+    def _alone(self, answering: int) -> float:
+        """Seconds that a pass of so many answers takes, as far as known: from passes of about as many."""
+        size = answering.bit_length()
+        near = min(self._quiet, key=lambda known: abs(known - size), default=None)
+        return 0.02 if near is None else self._quiet[near]

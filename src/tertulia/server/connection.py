@@ -37,8 +37,7 @@ class Door(web.Server):
             logger=log,
             lingering_time=2.0,
         )
-        self.bound = server.connections
-        self.header_timeout = server.header_timeout
+        self.server = server
         self.open = 0
 
     def __call__(self) -> "Connection":
@@ -58,7 +57,7 @@ class Connection(RequestHandler):
         self._silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._door.open >= self._door.bound:
+        if self._door.open >= self._door.server.connections:
             assert isinstance(transport, asyncio.Transport)
             self._force_close = True
             transport.write(_FULL % len(_FULL_BODY) + _FULL_BODY)
@@ -67,8 +66,8 @@ class Connection(RequestHandler):
         self._door.open += 1
         self._held = True
         super().connection_made(transport)
-        if self._door.header_timeout:
-            self._silence = self._loop.call_later(self._door.header_timeout, self._drop)
+        if timeout := self._door.server.header_timeout:
+            self._silence = self._loop.call_later(timeout, self._drop)
 
     def _drop(self) -> None:
         if self._request_count == 0:

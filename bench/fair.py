@@ -1,0 +1,50 @@
+"""Running answers beside a long prompt: how much longer than in quiet their tokens have to wait."""
+
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from bench import prompts
+from bench.table import Row
+from bench.worker import Worker
+
+STREAMS = (1, 4, 8)
+WORDS = 3960
+
+
+def run(folder: Path, rounds: int) -> list[Row]:
+    """Gaps between the tokens of 1, 4 and 8 answers, in quiet and while 4,000 tokens are read; one thread."""
+    rounds = max(rounds * 3 // 5, 1)
+    rows: list[Row] = []
+    with Worker("ours", str(folder), "1") as ours:
+        for count in STREAMS:
+            found = [_turn(ours, f"{turn}/{count}", count) for turn in range(rounds)]
+            figures = {name: median(one[name] for one in found) for name in found[0]}
+            rows.append(Row("fair", f"{count} streams", figures))
+    return rows
+
+
+def _turn(ours: Worker, tag: str, count: int) -> dict[str, float]:
+    answer = ours.ask(do="beside", texts=prompts.short(tag, count), long=prompts.long(tag, WORDS), most=4000)
+    quiet: list[float] = []
+    busy: list[float] = []
+    together = max(times[0] for times in answer["times"])
+    for times in answer["times"]:
+        for before, after in pairwise(times):
+            if before < answer["ended"] and after > answer["begun"]:
+                busy.append(1e3 * (after - before))
+            elif before >= together:
+                quiet.append(1e3 * (after - before))
+    usual, late = float(np.median(quiet)), float(np.percentile(busy, 99))
+    return {
+        "prompt tokens": answer["read"],
+        "read in s": answer["ended"] - answer["begun"],
+        "quiet median ms": usual,
+        "quiet p99 ms": float(np.percentile(quiet, 99)),
+        "busy p99 ms": late,
+        "busy max ms": max(busy),
+        "p99 / quiet median": late / usual,
+        "p99 / quiet p99": late / float(np.percentile(quiet, 99)),
+    }

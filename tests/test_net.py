@@ -1,0 +1,195 @@
+"""The door to the network: what goes wrong out there has our names in here."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tertulia.errors import ConfigError, Timeout, TooLarge, Upstream
+from tertulia.net import Net
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+
+
+@pytest.fixture
+async def net() -> AsyncGenerator[Net, None]:
+    async with Net(connect_timeout=0.5) as net:
+        yield net
+
+
+class Far:
+    """The other side: answers each connection with a script, and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+        self.gone = asyncio.Event()
+
+    async def open(self, answer: Serve, path: Path | None = None) -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+                await answer(reader, writer)
+            except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+                pass  # we hung up, or the test is over
+            finally:
+                self.gone.set()
+                writer.close()
+
+        if path is not None:
+            self.server = await asyncio.start_unix_server(serve, path)
+            return f"unix:{path}"
+        self.server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+async def far() -> AsyncGenerator[Far, None]:
+    far = Far()
+    yield far
+    far.server.close()
+
+
+def says(*pieces: bytes | float) -> Serve:
+    """Write the pieces; a number is a pause."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                writer.write(piece)
+                await writer.drain()
+            else:
+                await asyncio.sleep(piece)
+
+    return answer
+
+
+async def test_a_request_goes_there_and_its_answer_comes_back(net: Net, far: Far):
+    address = await far.open(says(HEAD + b"Content-Length: 5\r\n\r\nhello"))
+    reply = await net.send("POST", address + "/base", "/path", b"body", {"x-one": "1"})
+    assert (reply.status, reply.headers["content-type"], await reply.read()) == (200, "text/plain", b"hello")
+    head = far.heads[0].lower()
+    assert head.startswith(b"post /base/path http/1.1") and b"x-one: 1" in head and b"content-length: 4" in head
+    assert b"user-agent" not in head and b"accept-encoding" not in head
+
+
+async def test_a_unix_socket_is_an_address_too(net: Net, far: Far, tmp_path: Path):
+    address = await far.open(says(HEAD + b"Content-Length: 2\r\n\r\nhi"), tmp_path / "socket")
+    assert await (await net.send("GET", address, "/")).read() == b"hi"
+
+
+async def test_a_connection_is_used_again_when_its_answer_was_read(net: Net, far: Far):
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"Content-Length: 1\r\n\r\n1")
+        far.heads.append(b"again " + await reader.readuntil(b"\r\n\r\n"))
+        writer.write(HEAD + b"Content-Length: 1\r\n\r\n2")
+
+    address = await far.open(twice)
+    assert [await (await net.send("GET", address, "/")).read() for _ in range(2)] == [b"1", b"2"]
+    assert far.heads[1].startswith(b"again ")
+
+
+async def test_a_reply_that_is_closed_half_read_hangs_up(net: Net, far: Far):
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await reader.readexactly(1)
+
+    reply = await net.send("GET", await far.open(stream), "/")
+    assert await reply.piece() == b"a"
+    reply.close()
+    async with asyncio.timeout(1):
+        await far.gone.wait()
+
+
+async def test_nagles_algorithm_is_off(net: Net, far: Far, monkeypatch: pytest.MonkeyPatch):
+    options: list[tuple[int, ...]] = []
+    real = socket.socket.setsockopt
+
+    def spy(self: socket.socket, *args: int) -> None:
+        options.append(args)
+        real(self, *args)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", spy)
+    address = await far.open(says(HEAD + b"Content-Length: 0\r\n\r\n"))
+    await (await net.send("GET", address, "/")).read()
+    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in options
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (says(), Upstream, "cut the connection"),
+        (says(b"\x00\x01\x02 garbage\r\n\r\n"), Upstream, "not HTTP"),
+        (says(HEAD + b"Content-Length: 50\r\n\r\nhalf"), Upstream, "cut the connection before its answer was whole"),
+        (says(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel"), Upstream, "cut the connection"),
+        (says(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), Upstream, "not HTTP"),
+        (says(1.0), Timeout, "was silent for too long"),
+        (says(HEAD + b"Content-Length: 50\r\n\r\nhalf", 1.0), Timeout, "was silent for too long"),
+    ],
+    ids=["nothing", "garbage", "half", "half chunk", "bad chunk", "silence", "silence inside"],
+)
+async def test_what_goes_wrong_is_told_with_the_address(
+    net: Net, far: Far, answer: Serve, kind: type[Upstream], message: str
+):
+    address = await far.open(answer)
+    with pytest.raises(kind, match=message) as caught:
+        reply = await net.send("GET", address, "/", silence=0.2)
+        await reply.read()
+    assert type(caught.value) is kind
+    assert address in caught.value.message
+
+
+async def test_nobody_there_is_told(net: Net, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with pytest.raises(Upstream, match="can't be reached: Connection refused"):
+        await net.send("GET", address, "/")
+    with pytest.raises(Upstream, match="can't be reached: No such file"):
+        await net.send("GET", f"unix:{tmp_path}/none", "/")
+
+
+async def test_a_side_that_accepts_nothing_is_given_up(net: Net):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        began = time.monotonic()
+        with pytest.raises(Timeout, match="took too long to accept"):
+            await net.send("GET", f"http://127.0.0.1:{port}", "/", silence=5)
+        assert time.monotonic() - began < 2
+        for filler in fillers:
+            filler.close()
+
+
+async def test_the_bound_on_pauses_can_differ_from_the_bound_on_the_beginning(net: Net, far: Far):
+    address = await far.open(says(0.3, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n", 1.0))
+    reply = await net.send("GET", address, "/", silence=2)
+    reply.bound(0.2)
+    assert await reply.piece() == b"a"
+    began = time.monotonic()
+    with pytest.raises(Timeout):
+        await reply.piece()
+    assert time.monotonic() - began < 0.6
+    reply.close()
+
+
+async def test_an_answer_without_end_is_not_read_without_end(net: Net, far: Far):
+    address = await far.open(says(HEAD + b"Content-Length: 5000\r\n\r\n" + b"x" * 5000))
+    with pytest.raises(TooLarge):
+        await (await net.send("GET", address, "/")).read(limit=1000)
+
+
+async def test_a_redirect_is_not_followed(net: Net, far: Far):
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
+    assert (await net.send("GET", await far.open(says(moved)), "/")).status == 302
+
+
+async def test_an_address_that_is_none_says_what_would_be(net: Net):
+    for address in ("localhost:80", "ftp://x", "http://", "/tmp/socket"):
+        with pytest.raises(ConfigError, match=r"http://host:port, https://host or unix:/path"):
+            await net.send("GET", address, "/")
