@@ -19,7 +19,9 @@ setup: .venv/.runtime
 serve: .venv/.runtime
 	@$(BIN)/tertulia serve $(ARGS)
 
+# The tests with a real model need the default one; without it they are skipped, by name.
 test: .venv/.dev
+	@$(BIN)/tertulia pull smollm2 || echo "Going on without the default model."
 	$(BIN)/python -m pytest -q $(ARGS)
 
 check: .venv/.dev

@@ -20,14 +20,14 @@ def run(folder: Path, rounds: int) -> list[Row]:
     rows: list[Row] = []
     with Worker("ours", str(folder), "1") as ours:
         for count in STREAMS:
-            found = [_turn(ours, f"{turn}/{count}", count) for turn in range(rounds)]
+            found = [_turn(ours, count) for _ in range(rounds)]
             figures = {name: median(one[name] for one in found) for name in found[0]}
             rows.append(Row("fair", f"{count} streams", figures))
     return rows
 
 
-def _turn(ours: Worker, tag: str, count: int) -> dict[str, float]:
-    answer = ours.ask(do="beside", texts=prompts.short(tag, count), long=prompts.long(tag, WORDS), most=4000)
+def _turn(ours: Worker, count: int) -> dict[str, float]:
+    answer = ours.ask(do="beside", texts=prompts.short(count), long=prompts.long(WORDS), most=4000)
     quiet: list[float] = []
     busy: list[float] = []
     together = max(times[0] for times in answer["times"])

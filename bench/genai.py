@@ -25,7 +25,7 @@ def run(folder: Path, rounds: int) -> list[Row]:
     ):
         for turn in range(-1, rounds):
             for count in CHATS:
-                texts = prompts.short(f"{turn + 2}/{count}", count)
+                texts = prompts.short(count)
                 ids = [words.ids(text) for text in texts]
                 sides = {
                     "ours": lambda texts=texts: ours.chats(texts, TOKENS),

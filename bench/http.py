@@ -23,7 +23,7 @@ def run(folder: Path, rounds: int) -> list[Row]:
             for count in CHATS:
                 sides = [("in-process", ours.chats), ("http", service.chats)]
                 for name, ask in sides[:: 1 if turn % 2 else -1]:
-                    rate = _rate(ask, f"{turn + 2}/{count}", count)
+                    rate = _rate(ask, count)
                     if turn >= 0:  # the first round warms up
                         rates.setdefault((name, count), []).append(rate)
         memory = service.memory()
@@ -32,12 +32,12 @@ def run(folder: Path, rounds: int) -> list[Row]:
     return [*rows, Row("http", "memory after it", {"gateway MB": memory["gateway"], "engine MB": memory["engine"]})]
 
 
-def _rate(ask: Any, tag: str, count: int) -> float:
+def _rate(ask: Any, count: int) -> float:
     """Tokens per CPU-second of ``count`` chats at once, asked again until there is enough to measure."""
-    tokens, cpu, turn = 0, 0.0, 0
+    tokens, cpu = 0, 0.0
     while tokens < LEAST:
-        answer = ask(prompts.short(f"{tag}/{turn}", count), TOKENS)
-        tokens, cpu, turn = tokens + answer["tokens"], cpu + answer["cpu"], turn + 1
+        answer = ask(prompts.short(count), TOKENS)
+        tokens, cpu = tokens + answer["tokens"], cpu + answer["cpu"]
     return tokens / cpu
 
 

@@ -1,5 +1,6 @@
-"""What is asked: prompts that differ from their first words on, so that none finds another's prefix cached."""
+"""What is asked. Every prompt begins with a number of its own, so that none finds another's first block cached."""
 
+from itertools import count
 from pathlib import Path
 
 from tertulia.engine.checkpoint import open_checkpoint
@@ -26,17 +27,21 @@ _WORDS = (
 )
 
 
-def short(tag: str, count: int) -> list[str]:
-    """``count`` questions that come to some fifty tokens with SmolLM2's template."""
+_serial = count(1)
+
+
+def short(number: int) -> list[str]:
+    """``number`` questions that come to some fifty tokens with SmolLM2's template."""
     return [
-        f"{tag}.{index}: write a long and detailed story about {_THINGS[index % len(_THINGS)]}, then explain it."
-        for index in range(count)
+        f"{next(_serial):05}: write a long and detailed story about {_THINGS[index % len(_THINGS)]}, then explain it."
+        for index in range(number)
     ]
 
 
-def long(tag: str, words: int) -> str:
+def long(words: int) -> str:
     """A text of about as many tokens as ``words``."""
-    return f"{tag}: " + " ".join(_WORDS[(place * place + place // 7) % len(_WORDS)] for place in range(words))
+    told = (_WORDS[(place * place + place // 7) % len(_WORDS)] for place in range(words))
+    return f"{next(_serial):05}: " + " ".join(told)
 
 
 class Words:

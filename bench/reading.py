@@ -16,7 +16,7 @@ FIRST, OTHER = "What is this about?", "Who counts stars?"
 def prefill(folder: Path, rounds: int) -> list[Row]:
     """Tokens per second and per CPU-second of a prompt of 1,000 tokens, one thread."""
     with Worker("ours", str(folder), "1") as ours:
-        answers = [ours.chats([prompts.long(f"{turn}", WORDS)], 1) for turn in range(rounds + 1)][1:]
+        answers = [ours.chats([prompts.long(WORDS)], 1) for _ in range(rounds + 1)][1:]
     figures = {
         "prompt tokens": median(answer["prompts"][0] for answer in answers),
         "tok/s": median(answer["prompts"][0] / answer["first"][0] for answer in answers),
@@ -32,7 +32,7 @@ def prefix(folder: Path, rounds: int) -> list[Row]:
     with Worker("ours", str(folder), "1") as ours, Service(folder) as service:
         for turn in range(-1, rounds):
             for name, ask in (("in-process", ours.chats), ("http", service.chats)):
-                text = prompts.long(f"{turn + 2}", WORDS + 7 * turn)
+                text = prompts.long(WORDS + 7 * turn)
                 ends = (FIRST, FIRST, OTHER)
                 times = tuple(ask([f"{text}. {end}"], 1)["first"][0] for end in ends)
                 if turn >= 0:

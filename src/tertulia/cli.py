@@ -45,7 +45,7 @@ _Command = Callable[[argparse.Namespace], None]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 1 where it could not be done, 130 where Ctrl-C ended it."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         args.run(args)
         sys.stdout.flush()
@@ -65,16 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 # ---------------------------------------------------------------- what there is to say
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What can be said on the command line."""
+    root = argparse.ArgumentParser(
         prog="tertulia",
         description="Chat completion for models that run on this machine, behind an OpenAI-compatible address.",
         epilog="To begin:\n  tertulia serve      fetch the default model if there is none, and answer at an address\n"
         "  tertulia chat       talk to it here in the terminal\n\n`tertulia COMMAND --help` explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"tertulia {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    root.add_argument("--version", action="version", version=f"tertulia {__version__}")
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: _Command, help: str, about: str, example: str) -> argparse.ArgumentParser:
         # What has no help is not listed.
@@ -105,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     engine = add("engine", _engine, "", _ENGINE, "tertulia engine --socket /tmp/engine.sock --model smollm2")
     engine.add_argument("--socket", type=Path, required=True, metavar="PATH", help="the Unix socket to answer at")
     _add_engine(engine)
-    return parser
+    return root
 
 
 def _add_server(command: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from echo import Echo
 from talk import Ask, Said
@@ -69,3 +70,8 @@ async def connect(url: str) -> AsyncGenerator[Callable[..., Awaitable[Any]], Non
     yield connect
     for writer in writers:
         writer.transport.abort()
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that ``tertulia serve`` runs on: its transports differ from asyncio's in ways that have mattered."""
+    return {"uvloop": uvloop.new_event_loop}

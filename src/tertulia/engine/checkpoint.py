@@ -62,10 +62,13 @@ def open_checkpoint(folder: Path, weights: str = "int8") -> Checkpoint:
     Raises StoreError when the folder holds no model, or one of a family that is not built here.
     """
     files = sorted(folder.glob("*.gguf"))
-    if files:
-        return _from_gguf(files[0])
-    if (folder / "config.json").is_file():
-        return _from_folder(folder, weights)
+    try:
+        if files:
+            return _from_gguf(files[0])
+        if (folder / "config.json").is_file():
+            return _from_folder(folder, weights)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        raise StoreError(f"the model in {folder} can't be read ({type(error).__name__}: {error}); pull it again") from None
     raise StoreError(f"{folder} holds neither a GGUF file nor a config.json with safetensors")
 
 
@@ -137,7 +140,7 @@ def _from_gguf(path: Path) -> Checkpoint:
         shape=shape,
         weight=weight,
         template=data.get("tokenizer.chat_template", ""),
-        quantisation=max(set(types), key=types.count),
+        quantisation=max(sorted(set(types)), key=types.count),
         stop_ids=_gguf_stops(data),
         metadata=data,
         special=_gguf_special(data),

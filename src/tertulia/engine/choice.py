@@ -18,10 +18,11 @@ class Stops:
     def feed(self, text: str) -> tuple[str, bool]:
         """The text that is safe to tell, and whether a stop string was met: then nothing more is."""
         text = self.held + text
-        met = [place for stop in self._stops if (place := text.find(stop)) >= 0]
+        # The one that is complete first, and of those the longest: so it does not matter how the text comes in pieces.
+        met = [(place + len(stop), place) for stop in self._stops if (place := text.find(stop)) >= 0]
         if met:
             self.held = ""
-            return text[: min(met)], True
+            return text[: min(met)[1]], True
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)
         self.held = text[len(text) - keep :]
         return text[: len(text) - keep], False

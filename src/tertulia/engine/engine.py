@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 import tertulia
@@ -65,6 +66,44 @@ class Inbox:
                 raise item
             pieces.append(item)
         return pieces
+
+
+class Answer:
+    """What all chunks of one answer have in common, and which choices have begun. ``meta`` goes with the first chunk."""
+
+    def __init__(self, model: str, fingerprint: str, meta: ChunkMeta) -> None:
+        self._id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._created = int(time.time())
+        self._model = model
+        self._fingerprint = fingerprint
+        self._meta: ChunkMeta | UnsetType = meta
+        self._begun: set[int] = set()
+
+    def chunk(self, piece: Piece, logprobs: bool) -> Chunk:
+        """The chunk for a piece."""
+        delta = Delta(content=piece.text)
+        if piece.choice not in self._begun:
+            self._begun.add(piece.choice)
+            delta.role = "assistant"
+        choice = ChunkChoice(piece.choice, delta, piece.finish)
+        if logprobs:
+            choice.logprobs = Logprobs(piece.logprobs)
+        return self._chunk([choice], UNSET)
+
+    def last(self, usage: Usage) -> Chunk:
+        return self._chunk([], usage)
+
+    def _chunk(self, choices: list[ChunkChoice], usage: Usage | UnsetType) -> Chunk:
+        meta, self._meta = self._meta, UNSET
+        return Chunk(
+            id=self._id,
+            created=self._created,
+            model=self._model,
+            choices=choices,
+            system_fingerprint=self._fingerprint,
+            usage=usage,
+            meta=meta,
+        )
 
 
 class Engine:
@@ -145,8 +184,18 @@ class Engine:
                 self._choices[sequence] = (Choice(index, sequence, plan.limits, self._tokens), inbox)
                 self._scheduler.add(sequence)
             self._wake.set()
-            async for chunk in self._chunks(request, plan, inbox, sequences):
-                yield chunk
+            answer = Answer(self.name, self._fingerprint, ChunkMeta(provider="local", warnings=plan.warnings))
+            logprobs = bool(request.logprobs)
+            pieces = await self._first(inbox, sequences)
+            ended = 0
+            while True:
+                for piece in pieces:
+                    ended += piece.finish is not None
+                    yield answer.chunk(piece, logprobs)
+                if ended == plan.n:
+                    break
+                pieces = await inbox.take()
+            yield answer.last(self._usage(sequences))
         finally:
             for sequence in sequences:
                 self._leave(sequence)
@@ -175,46 +224,6 @@ class Engine:
         if len(text) < 20_000:
             return self._tokens.encode(text)
         return await asyncio.to_thread(self._tokens.encode, text)
-
-    async def _chunks(
-        self, request: ChatRequest, plan: ask.Plan, inbox: Inbox, sequences: list[Sequence]
-    ) -> AsyncGenerator[Chunk, None]:
-        answer, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
-        begun: set[int] = set()
-        ended = 0
-        pieces = await self._first(inbox, sequences)
-        meta = ChunkMeta(provider="local", warnings=plan.warnings)
-        while True:
-            for piece in pieces:
-                delta = Delta(content=piece.text)
-                if piece.choice not in begun:
-                    begun.add(piece.choice)
-                    delta.role = "assistant"
-                choice = ChunkChoice(piece.choice, delta, piece.finish)
-                if request.logprobs:
-                    choice.logprobs = Logprobs(piece.logprobs)
-                ended += piece.finish is not None
-                chunk = Chunk(
-                    id=answer,
-                    created=created,
-                    model=self.name,
-                    choices=[choice],
-                    system_fingerprint=self._fingerprint,
-                )
-                if meta is not None:
-                    chunk.meta, meta = meta, None
-                yield chunk
-            if ended == plan.n:
-                break
-            pieces = await inbox.take()
-        yield Chunk(
-            id=answer,
-            created=created,
-            model=self.name,
-            choices=[],
-            system_fingerprint=self._fingerprint,
-            usage=self._usage(sequences),
-        )
 
     async def _first(self, inbox: Inbox, sequences: list[Sequence]) -> list[Piece]:
         """The first pieces. A request that is still in the queue when its time is up is turned away."""
@@ -255,7 +264,8 @@ class Engine:
                 self._fail(EngineFault(f"the engine failed ({type(error).__name__}); the log says more"))
 
     async def _step(self, loop: asyncio.AbstractEventLoop) -> None:
-        work = self._scheduler.schedule(self._pace.budget(self._scheduler.answering, self._scheduler.reading))
+        beginning = self._scheduler.beginning(self._pace.most)
+        work = self._scheduler.schedule(self._pace.budget(self._scheduler.answering, beginning))
         if work is None:
             self._wake.clear()
             await self._wake.wait()

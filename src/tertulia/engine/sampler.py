@@ -120,8 +120,8 @@ def _change(row: Row, param: Params, history: History) -> None:
 
 def _draw(row: Row, param: Params, chance: float) -> int:
     """A token by its probability among those that top_k, top_p and min_p leave."""
-    scaled = row / np.float32(param.temperature)
-    scaled -= scaled.max()
+    scaled = row - row.max()
+    scaled /= np.float32(max(param.temperature, _COLDEST))
     if not (param.top_k or param.top_p < 1 or param.min_p):
         heap = np.exp(scaled).cumsum(dtype=np.float64)
         return int(np.searchsorted(heap, chance * heap[-1], "right").clip(max=len(row) - 1))
@@ -140,6 +140,7 @@ def _draw(row: Row, param: Params, chance: float) -> int:
 
 
 _NEAR = np.float32(-12)
+_COLDEST = 1e-6  # below it nothing but the best is left, and float32 overflows
 
 
 def _candidates(scaled: Row, param: Params) -> NDArray[np.int64]:
@@ -163,7 +164,8 @@ def _logprobs(row: Row, token: int, top: int) -> tuple[float, list[tuple[int, fl
     norm = float(peak) + float(np.log(np.exp(row - peak).sum(dtype=np.float64)))
     if not top:
         return float(row[token]) - norm, []
-    ids = np.argpartition(row, -top)[-top:] if top < len(row) else np.arange(len(row))
-    ids = ids[np.argsort(-row[ids], kind="stable")]
+    least = np.partition(row, -top)[-top] if top < len(row) else -np.inf
+    ids = np.flatnonzero(row >= least)
+    ids = ids[np.argsort(-row[ids], kind="stable")[:top]]
     rivals = [(int(index), float(row[index]) - norm) for index in ids]
     return float(row[token]) - norm, rivals

@@ -88,10 +88,11 @@ class Scheduler:
         """How many sequences are past their prompt."""
         return sum(1 for sequence in self.running if sequence.answers)
 
-    @property
-    def reading(self) -> int:
-        """How many are not, or wait to begin."""
-        return len(self.running) + len(self.waiting) - self.answering
+    def beginning(self, most: int) -> int:
+        """How many are about to begin: not past their prompt, of which at most ``most`` tokens are left to read."""
+        return sum(1 for sequence in self.waiting if sequence.pending <= most) + sum(
+            1 for sequence in self.running if not sequence.answers and sequence.pending <= most
+        )
 
     def add(self, sequence: Sequence) -> None:
         self.waiting.append(sequence)
@@ -174,8 +175,8 @@ class Scheduler:
         if len(self.running) >= self.limit:
             return None
         for place, sequence in enumerate(self.waiting):
-            # The last two tokens are always computed: for the logits, and because one alone is computed otherwise.
-            shared = sequence.prefixes[: (len(sequence.tokens) - 2) // BLOCK]
+            # The last two tokens of a prompt are always read: for the logits, and because one alone is computed otherwise.
+            shared = sequence.prefixes[: (len(sequence.prompt) - 2) // BLOCK]
             known = self.blocks.find(shared)
             if len(known) < len(shared) and shared[len(known)] in self._promised:
                 continue
@@ -225,8 +226,8 @@ class Pace:
     """How many prompt tokens a pass may read beside running answers, so that none of them stutters.
 
     Learns from each pass's duration what a pass of answers alone takes and what each prompt token adds, and allows as many
-    as keep a mixed pass under ``stretch`` times the quiet one. Where more wait to begin than are answering, as in a burst,
-    it allows all it may: most gain by it.
+    as keep a mixed pass under ``stretch`` times the quiet one. Where several short prompts wait, and half as many as there
+    are answers, it allows all it may: in such a burst most gain by it, and it is soon over.
     """
 
     def __init__(self, most: int = 512, stretch: float = 4.0) -> None:
@@ -235,9 +236,9 @@ class Pace:
         self._quiet: dict[int, float] = {}
         self._token = 0.001
 
-    def budget(self, answering: int, reading: int) -> int:
+    def budget(self, answering: int, beginning: int) -> int:
         """Prompt tokens for the next pass, a multiple of the block."""
-        if reading > answering:
+        if not answering or 2 * beginning > max(answering, 2):
             return self.most
         allowed = (self._stretch - 1) * self._alone(answering) / self._token
         return int(min(max(allowed // BLOCK, 1) * BLOCK, self.most))

@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from tertulia.engine.checkpoint import Checkpoint
-from tertulia.errors import StoreError
+from tertulia.errors import BadRequest, StoreError
 
 
 class Tokens:
@@ -27,7 +27,10 @@ class Tokens:
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``. Special tokens are read where they are spelt out; none is added. Releases the GIL."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=False).ids
+        except TypeError:
+            raise BadRequest("the messages hold half a surrogate pair, which is no character", param="messages") from None
 
     def word(self, token: int) -> str:
         """The token as people write it, for log-probabilities; half a character shows as U+FFFD."""

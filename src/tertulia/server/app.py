@@ -88,7 +88,7 @@ class App:
         finally:
             self._metrics.in_flight.dec()
             self._metrics.done(exchange)
-            access.info(exchange.line())
+            access.log(logging.DEBUG if exchange.route == "/health" else logging.INFO, exchange.line())
 
     async def _respond(self, exchange: Exchange) -> web.StreamResponse:
         request, path = exchange.request, exchange.request.path

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -58,9 +58,8 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._door.open >= self._door.server.connections:
-            assert isinstance(transport, asyncio.Transport)
             self._force_close = True
-            transport.write(_FULL % len(_FULL_BODY) + _FULL_BODY)
+            cast(asyncio.Transport, transport).write(_FULL % len(_FULL_BODY) + _FULL_BODY)
             transport.close()
             return
         self._door.open += 1
