@@ -246,12 +246,12 @@ class Chunk(Struct, kw_only=True):
     """
 
     id: str
+    object: str = "chat.completion.chunk"
     created: int
     model: str
-    choices: list[ChunkChoice]
     system_fingerprint: str | None = None
+    choices: list[ChunkChoice]
     usage: Usage | None | UnsetType = UNSET
-    object: str = "chat.completion.chunk"
     raw: bytes | UnsetType = UNSET
     meta: ChunkMeta | UnsetType = UNSET
 

@@ -223,6 +223,14 @@ async def test_a_client_that_resets_its_connection_stops_the_work(connect: Any, 
     await until(lambda: backend.closed == 1, 0.5)
 
 
+async def test_a_client_that_closes_its_half_of_the_connection_has_hung_up(connect: Any, backend: Echo):
+    reader, writer = await connect(post(chat("one !stall", stream=True)))
+    await until(lambda: backend.open == 1)
+    writer.write_eof()
+    await until(lambda: backend.closed == 1, 0.5)
+    await reader.read()
+
+
 async def test_a_client_that_does_not_read_stops_nobody_else(connect: Any, ask: Ask, backend: Echo, config: Config):
     config.server.idle_timeout = 0.5
     long = " ".join(["word" * 1000] * 4000)

@@ -1,4 +1,4 @@
-"""OpenAI's dialect, the requests: what is read is what was written, and what is wrong is said so that it can be put right."""
+"""OpenAI's dialect, the requests: what is wrong is said so that it can be put right."""
 
 import json
 from typing import Any

@@ -170,6 +170,8 @@ class Engine:
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer. Raises BadRequest (template, context, token ids), Busy when the queue is full, EngineFault."""
+        if self._passes.done():
+            raise EngineFault("the engine was stopped", retry_after=1)
         prompt = await self._encode(request)
         plan = self._asker.plan(request, prompt, random.getrandbits(63))
         if len(self._scheduler.waiting) + plan.n > self._settings.queue:
