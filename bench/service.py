@@ -38,8 +38,10 @@ class Service:
         } | home
         files = sorted(self._folder.glob("*.gguf"))
         source = str(files[0] if files else self._folder)
-        self._run("pull", source, "--as", "bench").wait()
         self._log = (Path(room) / "log").open("w+")
+        self._process = self._run("pull", source, "--as", "bench")
+        if self._process.wait():
+            raise RuntimeError(f"the model can't be pulled:\n{self._said()}")
         port = self.url.rpartition(":")[2]
         started = time.perf_counter()
         self._process = self._run("serve", "--model", "bench", "--port", port, "--threads", str(self._threads))
@@ -58,8 +60,8 @@ class Service:
         self._room.cleanup()
 
     def _run(self, *arguments: str) -> subprocess.Popen[Any]:
-        out = getattr(self, "_log", subprocess.DEVNULL)
         command = [sys.executable, "-m", "tertulia.cli", *arguments]
+        out = self._log
         return subprocess.Popen(command, env=self._environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
     def _await(self, most: float) -> None:
@@ -70,8 +72,11 @@ class Service:
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
+        raise RuntimeError(f"the server did not get ready:\n{self._said()}")
+
+    def _said(self) -> str:
         self._log.seek(0)
-        raise RuntimeError(f"the server did not get ready:\n{self._log.read()[-4000:]}")
+        return self._log.read()[-4000:]
 
     def cpu(self) -> float:
         """CPU seconds of gateway and engine so far, user and system."""

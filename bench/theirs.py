@@ -1,6 +1,7 @@
 """The worker that holds OpenVINO GenAI's continuous batching. ``python -m bench.theirs FOLDER THREADS same|own``
 
-``same`` gives it the plugin options that Tertulia uses; ``own`` leaves its defaults alone but for the threads.
+``same`` gives it the plugin options and the prompt tokens a pass that Tertulia uses; ``own`` leaves its defaults alone
+but for the threads (so it computes in bfloat16 where the processor can).
 """
 
 import sys
@@ -34,8 +35,10 @@ def main() -> None:
     scheduler = genai.SchedulerConfig()
     scheduler.cache_size = 1
     scheduler.enable_prefix_caching = False
-    scheduler.max_num_batched_tokens = 512
-    properties = {"INFERENCE_NUM_THREADS": threads} | (SAME if options == "same" else {})
+    properties = {"INFERENCE_NUM_THREADS": threads}
+    if options == "same":
+        scheduler.max_num_batched_tokens = 512
+        properties |= SAME
     pipeline = genai.ContinuousBatchingPipeline(folder, scheduler, "CPU", properties)
     worker.serve(lambda question: chats(pipeline, **question))
 

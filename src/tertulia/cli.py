@@ -329,9 +329,17 @@ def _announce(address: str, config: "Config") -> None:
         f"Tertulia answers at {address}/v1 with {', '.join(config.engine.model)}\n\nTry it:\n"
         f"  curl {address}/v1/chat/completions -H 'Content-Type: application/json'{token} -d '{_QUESTION}'\n"
         f'  OpenAI(base_url="{address}/v1", api_key="{key}")    in Python, with the openai package\n'
-        f"  tertulia chat --url {address}/v1{' --token TOKEN' if token else ''}\n\nCtrl-C stops it.",
+        f"  {_own_name()} chat --url {address}/v1{' --token TOKEN' if token else ''}\n\nCtrl-C stops it.",
         flush=True,
     )
+
+
+def _own_name() -> str:
+    """What to type for this command: its name where the shell finds it, else the path it was called by."""
+    import shutil
+
+    called = sys.argv[0]
+    return "tertulia" if shutil.which("tertulia") or Path(called).name != "tertulia" else called
 
 
 def _settings(args: argparse.Namespace) -> "ChatRequest":

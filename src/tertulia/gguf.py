@@ -79,10 +79,12 @@ def _read(path: Path, view: memoryview) -> File:
     tensors: dict[str, Tensor] = {}
     for name, shape, kind, offset in places:
         if kind not in TYPES:
-            raise StoreError(f"{path.name}: tensor {name} has a quantisation that Tertulia can't read (ggml type {kind})")
+            raise StoreError(
+                f"{path.name}: tensor {name} has a quantisation that Tertulia can't read (ggml type {kind})"
+            )
         type_name, block, size = TYPES[kind]
         count = math.prod(shape)
-        if count % block or shape[-1:] and shape[-1] % block:
+        if any(extent % block for extent in (count, *shape[-1:])):
             raise ValueError(f"the rows of tensor {name} are not whole blocks")
         end = start + offset + count // block * size
         if end > len(view):

@@ -60,8 +60,8 @@ _TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_hea
 
 
 def _pack(name: str, path: Path, kind: str) -> None:
-    """What llama.cpp's converter does: its names, llama's q and k with their rows interleaved, the vocabulary filled up to
-    the rows of the embedding, rope scaling as divisors of the frequencies."""
+    """What llama.cpp's converter does: its names, llama's q and k with their rows interleaved, the vocabulary filled up
+    to the rows of the embedding, rope scaling as divisors of the frequencies."""
     settings, family = tiny.CONFIGS[name], tiny.CONFIGS[name]["model_type"]
     heads = {"q": settings["num_attention_heads"], "k": settings["num_key_value_heads"]}
     writer = gguf.GGUFWriter(path, family)

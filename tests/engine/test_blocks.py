@@ -127,7 +127,7 @@ def test_digests_name_whole_blocks_and_all_that_came_before(tokens: list[int], m
 @given(tokens=st.lists(st.integers(0, 3), min_size=BLOCK, max_size=4 * BLOCK), data=st.data())
 def test_one_token_changes_every_digest_from_its_block_on(tokens: list[int], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(tokens) // BLOCK * BLOCK - 1))
-    other = tokens[:place] + [tokens[place] + 1] + tokens[place + 1 :]
+    other = [*tokens[:place], tokens[place] + 1, *tokens[place + 1 :]]
     same = [one == two for one, two in zip(digests(tokens), digests(other), strict=True)]
     assert same == [block < place // BLOCK for block in range(len(same))]
 

@@ -130,7 +130,7 @@ async def test_the_same_request_has_the_same_answer(start: Start, name: str, sam
     alone = (await ask(engine, LONG, **fields)).choices
     assert (await ask(engine, LONG, **fields)).choices == alone
     others = [
-        ask(engine, LONG[index:] if index % 2 else "when " * index, temperature=0.9, seed=index, max_tokens=5 + 7 * index)
+        ask(engine, LONG[index:] if index % 2 else "when " * index, seed=index, max_tokens=5 + 7 * index)
         for index in range(15)
     ]
     crowd = await asyncio.gather(*others[:8], ask(engine, LONG, **fields), *others[8:])
@@ -171,7 +171,8 @@ async def test_choices_share_the_blocks_of_their_prompt(start: Start) -> None:
 
 
 async def test_an_exact_engine_answers_the_same_when_it_was_preempted(start: Start) -> None:
-    asked = [(f"{LONG[index : index + 60]}", {"temperature": 0.9, "seed": index, "max_tokens": 110}) for index in range(5)]
+    fields = {"temperature": 0.9, "max_tokens": 110}
+    asked = [(LONG[index : index + 60], fields | {"seed": index}) for index in range(5)]
     roomy = await start(exact=True)
     calm = [(await ask(roomy, text, **fields)).choices for text, fields in asked]
     tight = await start(exact=True, kv=14 * roomy._model.block_bytes)
@@ -184,7 +185,8 @@ async def test_an_exact_engine_answers_the_same_when_it_was_preempted(start: Sta
 
 async def test_a_preempted_answer_is_whole_and_counted_once(start: Start) -> None:
     engine = await start(kv=14 * 29184)
-    answers = await asyncio.gather(*(ask(engine, LONG[index : index + 60], max_tokens=110, seed=3) for index in range(5)))
+    texts = [LONG[index : index + 60] for index in range(5)]
+    answers = await asyncio.gather(*(ask(engine, text, max_tokens=110, seed=3) for text in texts))
     assert engine._counters["preemptions"] > 0
     for answer in answers:
         assert answer.usage.completion_tokens == 110
@@ -227,7 +229,7 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(start: Start
 
 async def test_of_many_requests_none_is_lost_or_mixed_up(start: Start) -> None:
     """200 at 32 at once in a pool too small for them, a third of them leaving at random moments."""
-    engine = await start(kv=40 * 29184, batch=24, exact=True)
+    engine = await start(kv=24 * 29184, batch=24, exact=True)
     chance = random.Random(4)
     asked = [
         request(
@@ -502,7 +504,8 @@ async def test_the_figures_add_up(start: Start) -> None:
     assert lines[f"tertulia_engine_completion_tokens_total{label}"] == "21"
     prompts = sum(answer.usage.prompt_tokens for answer in answers)
     assert lines[f"tertulia_engine_prompt_tokens_total{label}"] == str(prompts)
-    cached = sum(answer.usage.prompt_tokens_details.cached_tokens or 0 for answer in answers if answer.usage.prompt_tokens_details)
+    details = [answer.usage.prompt_tokens_details for answer in answers]
+    cached = sum(detail.cached_tokens or 0 for detail in details if detail)
     assert cached > 0
     assert lines[f"tertulia_engine_cached_tokens_total{label}"] == str(cached)
     assert float(lines[f"tertulia_engine_kv_used_ratio{label}"]) == 0

@@ -38,7 +38,8 @@ def runs() -> list[Any]:
 def test_the_weights_are_those_that_transformers_ran(name: str, folder: Callable[[str], Path]) -> None:
     from safetensors.numpy import load_file
 
-    total = sum(np.abs(tensor.astype(np.float64)).sum() for tensor in load_file(folder(name) / "model.safetensors").values())
+    tensors = load_file(folder(name) / "model.safetensors").values()
+    total = sum(np.abs(tensor.astype(np.float64)).sum() for tensor in tensors)
     assert total == pytest.approx(known(name)["weights_sum"], abs=0.02)
     assert known(name)["max_score"] > 10
 
@@ -117,7 +118,9 @@ def test_a_last_chunk_of_any_length_gives_the_same_bits(
 
 @WAYS
 @EVERY
-def test_a_sequence_gives_the_same_bits_alone_and_in_a_crowd(name: str, rounding: bool, model: Load, feed: Feed) -> None:
+def test_a_sequence_gives_the_same_bits_alone_and_in_a_crowd(
+    name: str, rounding: bool, model: Load, feed: Feed
+) -> None:
     """Beside others that read and answer, in another order and in other blocks, through twelve steps of an answer."""
     served = model(name, rounding)
     ids = tiny.tokens(name, 70)
@@ -127,7 +130,8 @@ def test_a_sequence_gives_the_same_bits_alone_and_in_a_crowd(name: str, rounding
     def say(crowd: bool) -> list[np.ndarray]:
         own = range(4)
         read(feed, served, ids[:64], [], own)
-        rows = [feed(served, [(ids[64:], 64, own)] + ([(other, 0, place) for other, place in zip(others, places, strict=True)] if crowd else []))[0]]
+        beside = [(other, 0, place) for other, place in zip(others, places, strict=True)] if crowd else []
+        rows = [feed(served, [(ids[64:], 64, own), *beside])[0]]
         length = len(ids)
         lengths = [len(other) for other in others]
         for step in range(12):
@@ -201,10 +205,10 @@ def test_a_model_that_lacks_a_tensor_is_refused_by_its_name(folder: Callable[[st
 def test_the_private_operator_is_what_we_take_it_for() -> None:
     """`_PagedAttentionExtension` is openvino's own, undocumented name, and its inputs have changed between versions.
 
-    When this fails after a change of the pinned openvino: build a model with `ov.Core().read_model` of any stateful IR, run
-    `openvino._offline_transformations.paged_attention_transformation` over it, print the inputs of the node of type
-    `PagedAttentionExtension` in order with their types and shapes, and bring `_attention` in model.py into line with them.
-    Then the family tests above must pass again, at their own limits.
+    When this fails after a change of the pinned openvino: read any stateful IR with `ov.Core().read_model`, run
+    `openvino._offline_transformations.paged_attention_transformation` over it, print the inputs of its node of type
+    `PagedAttentionExtension` in order, with their types and shapes, and bring `_attention` in model.py into line with
+    them. Then the family tests above must pass again, at their own limits.
     """
     import dataclasses
 
@@ -213,12 +217,14 @@ def test_the_private_operator_is_what_we_take_it_for() -> None:
     heads, kv_heads, size, count = 4, 2, 64, 45
     blank = {field.name: 0 for field in dataclasses.fields(Shape)}
     shape = Shape(**(blank | {"heads": heads, "kv_heads": kv_heads, "head_size": size, "rope_factors": None}))
-    data = [_input([-1, rows * size], ov.Type.f32, name) for name, rows in zip("qkv", (heads, kv_heads, kv_heads), strict=True)]
+    widths = (heads, kv_heads, kv_heads)
+    data = [_input([-1, rows * size], ov.Type.f32, name) for name, rows in zip("qkv", widths, strict=True)]
     caches = [_input([-1, -1, -1, -1], ov.Type.dynamic, f"{name}_cache.0") for name in ("key", "value")]
     names = ("past_lens", "subsequence_begins", "block_indices", "block_indices_begins")
     paging = [_input([-1], ov.Type.i32, name) for name in names]
     longest = _input([], ov.Type.i32, "max_context_len")
-    graph = ov.Model([op.result(_attention([*data, *caches, *paging], longest, shape))], [*data, *caches, *paging, longest])
+    attended = _attention([*data, *caches, *paging], longest, shape)
+    graph = ov.Model([op.result(attended)], [*data, *caches, *paging, longest])
     (node,) = [node for node in graph.get_ops() if node.get_type_name() == "PagedAttentionExtension"]
     assert node.get_input_size() == 28
     options = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
@@ -228,7 +234,7 @@ def test_the_private_operator_is_what_we_take_it_for() -> None:
     assert caches[0].shape[2] == BLOCK, "the plugin's block is no longer 32 tokens: change BLOCK in model.py"
 
     random = np.random.default_rng(2)
-    query, key, value = (random.normal(size=(count, rows * size)).astype(np.float32) for rows in (heads, kv_heads, kv_heads))
+    query, key, value = (random.normal(size=(count, rows * size)).astype(np.float32) for rows in widths)
     query *= 2
     answers: list[np.ndarray] = []
     for begin, end in ((0, 32), (32, 44), (44, 45)):
@@ -248,10 +254,10 @@ def test_the_private_operator_is_what_we_take_it_for() -> None:
         answers.append(request.get_output_tensor(0).data.copy())
     found = np.concatenate(answers).reshape(count, heads, size)
 
-    repeated = [np.repeat(array.reshape(count, kv_heads, size), heads // kv_heads, axis=1) for array in (key, value)]
-    scores = np.einsum("qhd,khd->hqk", query.reshape(count, heads, size), repeated[0], dtype=np.float64) / np.sqrt(size)
+    keys, values = (array.reshape(count, kv_heads, size).repeat(heads // kv_heads, axis=1) for array in (key, value))
+    scores = np.einsum("qhd,khd->hqk", query.reshape(count, heads, size), keys, dtype=np.float64) / np.sqrt(size)
     assert np.abs(scores).max() > 7
     scores += np.triu(np.full((count, count), -np.inf), 1)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
-    np.testing.assert_allclose(found, np.einsum("hqk,khd->qhd", weights, repeated[1]), atol=2e-5)
+    np.testing.assert_allclose(found, np.einsum("hqk,khd->qhd", weights, values), atol=2e-5)

@@ -22,7 +22,9 @@ def changed(logits: np.ndarray, params: Params, history: History) -> np.ndarray:
         if count:
             values[token] -= params.frequency * count + params.presence
         if count or token in history.prompt:
-            values[token] = values[token] / params.repetition if values[token] > 0 else values[token] * params.repetition
+            values[token] = (
+                values[token] / params.repetition if values[token] > 0 else values[token] * params.repetition
+            )
     for token, bias in zip(params.bias_ids, params.bias, strict=True):
         values[token] += bias
     if history.length < params.banned_until:

@@ -1,5 +1,5 @@
-"""The scheduler over a model that can be checked: its next token is a function of the whole context, which it reads back
-from the pool, block by block, as it was written there."""
+"""The scheduler over a model that can be checked: its next token is a function of the whole context, which it reads
+back from the pool, block by block, as it was written there."""
 
 import random
 from collections.abc import Callable
@@ -264,7 +264,7 @@ def test_a_later_turn_finds_the_blocks_of_the_earlier() -> None:
     simulation = Simulation(50)
     first = simulation.add(list(range(100)), 10)
     simulation.finish_all()
-    second = simulation.add(first.tokens + [1, 2, 3], 10)
+    second = simulation.add([*first.tokens, 1, 2, 3], 10)
     simulation.finish_all()
     assert (first.cached, second.cached) == (0, 96)
     assert simulation.done[second] == answer(second.prompt, 10)

@@ -118,7 +118,9 @@ class Asker:
         for index, token in enumerate(ids):
             if not 0 <= token < self._vocabulary:
                 place = token if param == "logit_bias" else index
-                raise BadRequest(f"{token} is no token id: this model has {self._vocabulary}", param=f"{param}[{place}]")
+                raise BadRequest(
+                    f"{token} is no token id: this model has {self._vocabulary}", param=f"{param}[{place}]"
+                )
         return ids
 
     def _bias(self, request: ChatRequest) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

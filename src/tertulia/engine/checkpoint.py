@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ FAMILIES = ("llama", "qwen2")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The numbers that make a graph. ``rope_factors`` divide the rotary frequencies (Llama 3's long-context scaling)."""
+    """The numbers that make a graph. ``rope_factors`` divide the rotary frequencies (Llama 3's long-context
+    scaling)."""
 
     family: str
     layers: int
@@ -42,8 +43,9 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """An opened model. ``weight(name)`` decodes one tensor, or gives None where the model has none of that name; names are
-    ``embed``, ``norm``, ``head`` and, for each layer N, ``N.q``, ``N.q.bias``, ``N.attention_norm`` ... ``N.down``."""
+    """An opened model. ``weight(name)`` decodes one tensor, or gives None where the model has none of that name; names
+    are ``embed``, ``norm``, ``head`` and, for each layer N, ``N.q``, ``N.q.bias``, ``N.attention_norm`` ...
+    ``N.down``."""
 
     shape: Shape
     weight: Callable[[str], Weight | None]
@@ -68,7 +70,9 @@ def open_checkpoint(folder: Path, weights: str = "int8") -> Checkpoint:
         if (folder / "config.json").is_file():
             return _from_folder(folder, weights)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
-        raise StoreError(f"the model in {folder} can't be read ({type(error).__name__}: {error}); pull it again") from None
+        raise StoreError(
+            f"the model in {folder} can't be read ({type(error).__name__}: {error}); pull it again"
+        ) from None
     raise StoreError(f"{folder} holds neither a GGUF file nor a config.json with safetensors")
 
 
@@ -148,7 +152,8 @@ def _from_gguf(path: Path) -> Checkpoint:
 
 
 def _unpermute(value: Weight, heads: int) -> Weight:
-    """GGUF interleaves the two halves of each head's rows for llama's rotary embedding; ours is the half-and-half one."""
+    """GGUF interleaves the two halves of each head's rows for llama's rotary embedding; ours is the half-and-half
+    one."""
     rows = value.shape[0]
     order = np.arange(rows).reshape(heads, rows // heads // 2, 2).swapaxes(1, 2).reshape(-1)
     return value.rows(order) if isinstance(value, Codes) else np.ascontiguousarray(value[order])
@@ -199,7 +204,7 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
     head_size = config.get("head_dim") or hidden // heads
     if config.get("use_sliding_window"):
         raise StoreError(f"{folder.name}: sliding-window attention is not built here")
-    rope = config.get("rope_parameters") or {}
+    rope: dict[str, Any] = config.get("rope_parameters") or {}
     shape = Shape(
         family=_family(config["model_type"]),
         layers=config["num_hidden_layers"],
@@ -225,23 +230,29 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
 
     generation = _json(folder / "generation_config.json")
     tokens = _json(folder / "tokenizer_config.json")
-    named = {
-        name: value["content"] if isinstance(value, dict) else value
-        for name, value in tokens.items()
-        if name in ("bos_token", "eos_token", "unk_token", "pad_token") and value
-    }
-    stops = [generation.get("eos_token_id"), config.get("eos_token_id")]
-    ids = [token for stop in stops for token in (stop if isinstance(stop, list) else [stop]) if token is not None]
+    names = ("bos_token", "eos_token", "unk_token", "pad_token")
     return Checkpoint(
         shape=shape,
         weight=weight,
         template=_template(folder, tokens),
         quantisation=weights,
-        stop_ids=frozenset(ids),
+        stop_ids=_ids(generation) | _ids(config),
         defaults={name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)},
         tokenizer=folder / "tokenizer.json",
-        special=named,
+        special={name: _word(tokens[name]) for name in names if tokens.get(name)},
     )
+
+
+def _ids(settings: dict[str, Any]) -> frozenset[int]:
+    """The ends of an answer: a token id, a list of them, or none."""
+    found: Any = settings.get("eos_token_id")
+    ids = cast("list[int | None]", found if isinstance(found, list) else [found])
+    return frozenset(token for token in ids if token is not None)
+
+
+def _word(token: Any) -> str:
+    """A special token, spelt as a string or as an object with its properties."""
+    return cast("dict[str, str]", token)["content"] if isinstance(token, dict) else token
 
 
 _DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
@@ -255,9 +266,10 @@ def _template(folder: Path, tokens: dict[str, Any]) -> str:
     """The chat template: a file of its own in newer repositories, a field (or a list of named ones) in older."""
     if (folder / "chat_template.jinja").is_file():
         return (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    template = _json(folder / "chat_template.json").get("chat_template") or tokens.get("chat_template") or ""
+    template: Any = _json(folder / "chat_template.json").get("chat_template") or tokens.get("chat_template") or ""
     if isinstance(template, list):
-        return next((item["template"] for item in template if item["name"] == "default"), "")
+        named = cast("list[dict[str, str]]", template)
+        return next((item["template"] for item in named if item["name"] == "default"), "")
     return template
 
 
@@ -271,7 +283,8 @@ _READERS: dict[str, Callable[[memoryview], Floats]] = {
 def _tensors(path: Path) -> list[tuple[str, Callable[[], Floats]]]:
     """Name and reader of every tensor of a safetensors file: eight bytes of length, JSON, then the bytes as they are.
     The safetensors package gives no bfloat16 to numpy."""
-    view = memoryview(np.memmap(path, np.uint8, "r"))
+    mapped: Any = np.memmap(path, np.uint8, "r")
+    view = memoryview(mapped)
     (length,) = struct.unpack_from("<Q", view)
     header: dict[str, Any] = json.loads(bytes(view[8 : 8 + length]))
 

@@ -1,7 +1,7 @@
 """The local mind: a Backend over one loaded model.
 
-One task runs the passes: schedule, forward (in a thread, without the GIL), sample, advance, tell. While a pass runs, the
-event loop tells the last one's tokens to whoever waits for them.
+One task runs the passes: schedule, forward (in a thread, without the GIL), sample, advance, tell. While a pass runs,
+the event loop tells the last one's tokens to whoever waits for them.
 """
 
 import asyncio
@@ -69,7 +69,8 @@ class Inbox:
 
 
 class Answer:
-    """What all chunks of one answer have in common, and which choices have begun. ``meta`` goes with the first chunk."""
+    """What all chunks of one answer have in common, and which choices have begun. ``meta`` goes with the first
+    chunk."""
 
     def __init__(self, model: str, fingerprint: str, meta: ChunkMeta) -> None:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
@@ -175,7 +176,9 @@ class Engine:
         prompt = await self._encode(request)
         plan = self._asker.plan(request, prompt, random.getrandbits(63))
         if len(self._scheduler.waiting) + plan.n > self._settings.queue:
-            raise Busy(f"{self._settings.queue} requests are waiting already; try again in a few seconds", retry_after=5)
+            raise Busy(
+                f"{self._settings.queue} requests are waiting already; try again in a few seconds", retry_after=5
+            )
         inbox = Inbox()
         sequences: list[Sequence] = []
         try:
@@ -261,7 +264,7 @@ class Engine:
         while True:
             try:
                 await self._step(loop)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 log.exception("a pass failed")
                 self._fail(EngineFault(f"the engine failed ({type(error).__name__}); the log says more"))
 

@@ -7,12 +7,12 @@ The graph is built from tensors with public operations; the only private name is
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as op
+from openvino import opset13
 from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownVariableType]
 
 from tertulia.engine.checkpoint import Checkpoint, Shape
@@ -20,6 +20,8 @@ from tertulia.engine.weights import Codes, Weight, stack
 from tertulia.errors import StoreError
 
 Node = Any
+op: Any = opset13
+"""openvino's types say little: what nodes are made of is unknown to the type checker from here on."""
 BLOCK = 32
 """Tokens in a KV block: the CPU plugin's own, and the step that chunks of a prompt end on."""
 
@@ -66,7 +68,8 @@ class Model:
         self.block_bytes = sum(cache.byte_size for cache in self._caches) // self.blocks
 
     def forward(self, batch: Batch) -> NDArray[np.float32]:
-        """The logits [sampled rows, vocabulary] of one pass. They are overwritten by the next. Blocks, without the GIL."""
+        """The logits [sampled rows, vocabulary] of one pass. They are overwritten by the next. Blocks, without the
+        GIL."""
         if len(batch.past) < self._threads:
             batch = _fill(batch, self._threads)
         inputs = (
@@ -91,8 +94,8 @@ class Model:
 
 
 def _fill(batch: Batch, count: int) -> Batch:
-    """The same pass with ``count`` sequences, the added ones without tokens. With fewer sequences than threads the plugin
-    divides one's keys among several threads and adds up in another order than in a crowd."""
+    """The same pass with ``count`` sequences, the added ones without tokens. With fewer sequences than threads the
+    plugin divides one's keys among several threads and adds up in another order than in a crowd."""
     none = np.zeros(count - len(batch.past), np.int32)
     return replace(
         batch,
@@ -155,7 +158,8 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     logits = op.matmul(rows, embed if head is None else _matrix(head), False, True)
     logits.output(0).set_names({"logits"})
     parameters = [tokens, positions, *paging, longest, sampled, *caches]
-    return ov.Model([op.result(logits)], parameters, checkpoint.shape.family)
+    make: Any = ov.Model  # its two declarations contradict each other
+    return make([op.result(logits)], parameters, checkpoint.shape.family)
 
 
 def _input(shape: list[int], kind: ov.Type, name: str) -> Node:
@@ -194,8 +198,8 @@ def _linear(x: Node, value: Weight, bias: Weight | None = None) -> Node:
 
 
 FLOAT_QUERIES = 2
-"""The layers, from the first, whose queries are multiplied in float32. The plugin rounds activations to eight bits wherever
-weights are codes, and what is wrong early is wrong in all that follows. Costs half a percent."""
+"""The layers, from the first, whose queries are multiplied in float32. The plugin rounds activations to eight bits
+wherever weights are codes, and what is wrong early is wrong in all that follows. Costs half a percent."""
 
 
 def _projections(x: Node, weight: Callable[[str], Weight | None], layer: int) -> list[Node]:
@@ -230,7 +234,7 @@ def _norm(x: Node, weight: Weight, eps: float) -> Node:
 def _rotary(positions: Node, shape: Shape) -> tuple[Node, Node]:
     """Cosine and sine [tokens, 1, 1, head size] of the rotary embedding (Su et al. 2021), halves side by side."""
     half = np.arange(0, shape.head_size, 2, dtype=np.float32) / shape.head_size
-    frequencies = (1.0 / shape.rope_theta**half.astype(np.float64)).astype(np.float32)
+    frequencies = (1.0 / shape.rope_theta ** half.astype(np.float64)).astype(np.float32)
     if shape.rope_factors is not None:
         frequencies = frequencies / shape.rope_factors
     column = op.reshape(op.convert(positions, "f32"), op.constant(np.array([-1, 1], np.int64)), False)
@@ -255,8 +259,8 @@ def _rotate(x: Node, rotary: tuple[Node, Node], heads: int, shape: Shape) -> Nod
 
 
 def _attention(inputs: list[Node], longest: Node, shape: Shape) -> Node:
-    """Paged attention (Kwon et al. 2023) over [tokens, heads * size]; the inputs past the context length are for features
-    that are not used here."""
+    """Paged attention (Kwon et al. 2023) over [tokens, heads * size]; the inputs past the context length are for
+    features that are not used here."""
 
     def empty(kind: type) -> Node:
         return op.constant(np.zeros(0, kind))
@@ -269,7 +273,8 @@ def _attention(inputs: list[Node], longest: Node, shape: Shape) -> Node:
     sinks = op.constant(np.zeros((0, 0, 0, 0), np.float32))
     tail = [zero(), *(empty(np.int32) for _ in range(4)), empty(np.uint8), empty(np.int32)]
     arguments = [*inputs, scale, zero(), empty(np.float32), longest, *unused, sinks, *tail]
-    node: Node = _PagedAttentionExtension([item.output(0) for item in arguments])
+    make = cast("Any", _PagedAttentionExtension)
+    node: Node = make([item.output(0) for item in arguments])
     info = node.get_rt_info()
     info["num_k_heads"] = info["num_v_heads"] = shape.kv_heads
     info["k_head_size"] = info["v_head_size"] = shape.head_size

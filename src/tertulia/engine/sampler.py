@@ -1,8 +1,8 @@
 """From logits to the next token of each sequence.
 
-The order is the field's usual one (transformers' and vLLM's): penalties and biases, temperature, top_k, top_p, min_p. What
-chance decides depends on the seed, the choice and the place in the answer alone: not on the other rows of the batch, and
-not on whether the sequence was computed twice.
+The order is the field's usual one (transformers' and vLLM's): penalties and biases, temperature, top_k, top_p, min_p.
+What chance decides depends on the seed, the choice and the place in the answer alone: not on the other rows of the
+batch, and not on whether the sequence was computed twice.
 """
 
 from collections.abc import Sequence as Items
@@ -18,8 +18,8 @@ _NO_VALUES: NDArray[np.float32] = np.zeros(0, np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """How a sequence is sampled. ``top`` is how many rivals to report, None for no log-probabilities at all; ``banned`` are
-    the ids that may not come before ``banned_until`` tokens have."""
+    """How a sequence is sampled. ``top`` is how many rivals to report, None for no log-probabilities at all; ``banned``
+    are the ids that may not come before ``banned_until`` tokens have."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -35,11 +35,16 @@ class Params:
     seed: int = 0
     top: int | None = None
 
-    @property
-    def changes_logits(self) -> bool:
-        return bool(
-            self.frequency or self.presence or self.repetition != 1 or len(self.bias_ids) or (self.banned_until > 0)
-        )
+    changes_logits: bool = field(init=False)
+    """Whether anything is done to the logits before the choice."""
+    plain: bool = field(init=False)
+    """Whether the likeliest token is all that is wanted."""
+
+    def __post_init__(self) -> None:
+        penalised = self.frequency or self.presence or self.repetition != 1
+        changes = bool(penalised or len(self.bias_ids) or self.banned_until > 0)
+        object.__setattr__(self, "changes_logits", changes)
+        object.__setattr__(self, "plain", not (changes or self.temperature) and self.top is None)
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class Sampled:
 
 def sample(logits: NDArray[np.float32], params: Items[Params], histories: Items[History]) -> list[Sampled]:
     """The next token for each row of ``logits`` [rows, vocabulary], which are overwritten."""
+    if all(param.plain for param in params):
+        return [Sampled(token) for token in logits.argmax(1).tolist()]
     told = [row for row, param in enumerate(params) if param.top is not None]
     own = {row: logits[row].copy() if params[row].changes_logits else logits[row] for row in told}
     for row, param in enumerate(params):
@@ -124,7 +131,7 @@ def _draw(row: Row, param: Params, chance: float) -> int:
     scaled /= np.float32(max(param.temperature, _COLDEST))
     if not (param.top_k or param.top_p < 1 or param.min_p):
         heap = np.exp(scaled).cumsum(dtype=np.float64)
-        return int(np.searchsorted(heap, chance * heap[-1], "right").clip(max=len(row) - 1))
+        return _place(heap, chance)
     ids = _candidates(scaled, param)
     weights = np.exp(scaled[ids], dtype=np.float64)
     if param.top_k:
@@ -135,8 +142,12 @@ def _draw(row: Row, param: Params, chance: float) -> int:
         weights = weights[: max(1, int(np.count_nonzero(before < param.top_p * total)))]
     if param.min_p:
         weights = weights[weights >= param.min_p * weights[0]]
-    heap = weights.cumsum()
-    return int(ids[min(int(np.searchsorted(heap, chance * heap[-1], "right")), len(weights) - 1)])
+    return int(ids[_place(weights.cumsum(), chance)])
+
+
+def _place(heap: NDArray[np.float64], chance: float) -> int:
+    """Where ``chance`` falls in a running sum."""
+    return min(int(np.searchsorted(heap, chance * float(heap[-1]), "right")), len(heap) - 1)
 
 
 _NEAR = np.float32(-12)

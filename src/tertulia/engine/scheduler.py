@@ -1,17 +1,15 @@
 """Who computes what in the next pass: schedule, (the model runs), advance. Token ids only.
 
-Every running sequence has tokens whose keys and values are not computed yet: one when it is answering (decode), more when
-its prompt is being read (prefill). A pass takes one from each that answers, and as many of the others' as the budget
-allows, in chunks that end on whole blocks and are never of one token: then a prompt read in pieces, beside others or
-from cached blocks gives the same logits to the last bit.
+Every running sequence has tokens whose keys and values are not computed yet: one when it is answering (decode), more
+when its prompt is being read (prefill). A pass takes one from each that answers, and as many of the others' as the
+budget allows, in chunks that end on whole blocks and are never of one token: then a prompt read in pieces, beside
+others or from cached blocks gives the same logits to the last bit.
 """
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tertulia.engine.blocks import Blocks, digests
 from tertulia.engine.model import BLOCK, Batch
@@ -61,19 +59,19 @@ class Pass:
     batch: Batch
 
     @property
-    def prefilled(self) -> int:
-        """Prompt tokens in the pass."""
-        return sum(count for count in self.counts if count > 1)
+    def answers(self) -> int:
+        """How many sequences give one token to it, and don't read."""
+        return self.counts.count(1)
 
     @property
-    def readers(self) -> int:
-        """Sequences that read in it."""
-        return sum(1 for count in self.counts if count > 1)
+    def prefilled(self) -> int:
+        """Prompt tokens in it."""
+        return sum(self.counts) - self.answers
 
 
 class Scheduler:
-    """``limit`` bounds the sequences that run at once. With ``exact`` a preempted sequence's answer is computed again as
-    it was the first time, token by token, and not read like a prompt: slower, and the same to the last bit."""
+    """``limit`` bounds the sequences that run at once. With ``exact`` a preempted sequence's answer is computed again
+    as it was the first time, token by token, and not read like a prompt: slower, and the same to the last bit."""
 
     def __init__(self, blocks: Blocks, limit: int, exact: bool = False) -> None:
         self.blocks = blocks
@@ -106,7 +104,8 @@ class Scheduler:
             self.waiting.remove(sequence)
 
     def schedule(self, budget: int) -> Pass | None:
-        """The next pass, with at most ``budget`` prompt tokens (a multiple of a block); None when nothing waits or runs."""
+        """The next pass, with at most ``budget`` prompt tokens (a multiple of a block); None when nothing waits or
+        runs."""
         self._grow()
         chosen: list[Sequence] = []
         counts: list[int] = []
@@ -125,11 +124,11 @@ class Scheduler:
             chosen.append(sequence)
             counts.append(count)
             budget -= -(-count // BLOCK) * BLOCK
-        return self._pass(chosen, counts) if chosen else None
+        return _pass(chosen, counts) if chosen else None
 
     def _chunk(self, sequence: Sequence, budget: int) -> int:
-        """How many of a sequence's tokens to read within ``budget``. One token alone would be computed as an answer's is,
-        by another kernel: if it were left over it is taken along."""
+        """How many of a sequence's tokens to read within ``budget``. One token alone would be computed as an answer's
+        is, by another kernel: if it were left over it is taken along."""
         end = len(sequence.prompt) if self.exact else len(sequence.tokens)
         pending = end - sequence.computed
         count = min(pending, budget)
@@ -175,7 +174,7 @@ class Scheduler:
         if len(self.running) >= self.limit:
             return None
         for place, sequence in enumerate(self.waiting):
-            # The last two tokens of a prompt are always read: for the logits, and because one alone is computed otherwise.
+            # A prompt's last two tokens are always read: for the logits, and because one alone is computed otherwise.
             shared = sequence.prefixes[: (len(sequence.prompt) - 2) // BLOCK]
             known = self.blocks.find(shared)
             if len(known) < len(shared) and shared[len(known)] in self._promised:
@@ -197,37 +196,50 @@ class Scheduler:
             return sequence
         return None
 
-    def _pass(self, chosen: list[Sequence], counts: list[int]) -> Pass:
-        past = [sequence.computed for sequence in chosen]
-        ends = [before + count for before, count in zip(past, counts, strict=True)]
-        rows = np.cumsum([0, *counts])
-        last = [end == len(sequence.tokens) for sequence, end in zip(chosen, ends, strict=True)]
-        held = [-(-end // BLOCK) for end in ends]
-        batch = Batch(
-            tokens=_join(
-                (sequence.tokens[before:end] for sequence, before, end in zip(chosen, past, ends, strict=True)), np.int64
-            ),
-            positions=_join((range(before, end) for before, end in zip(past, ends, strict=True)), np.int64),
-            past=np.array(past, np.int32),
-            begins=rows.astype(np.int32),
-            blocks=_join((sequence.blocks[:count] for sequence, count in zip(chosen, held, strict=True)), np.int32),
-            block_begins=np.cumsum([0, *held]).astype(np.int32),
-            sampled=(rows[1:][last] - 1).astype(np.int64),
-            longest=max(ends),
-        )
-        return Pass(chosen, counts, [sequence for sequence, ready in zip(chosen, last, strict=True) if ready], batch)
 
 
-def _join(parts: Iterable[Iterable[int]], kind: type[np.integer]) -> NDArray[np.integer]:
-    return np.fromiter((item for part in parts for item in part), kind)
+def _pass(chosen: list[Sequence], counts: list[int]) -> Pass:
+    """One loop over plain lists: this runs before every token."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    past: list[int] = []
+    begins = [0]
+    blocks: list[int] = []
+    block_begins = [0]
+    rows: list[int] = []
+    sampled: list[Sequence] = []
+    longest = 0
+    for sequence, count in zip(chosen, counts, strict=True):
+        before, end = sequence.computed, sequence.computed + count
+        tokens += sequence.tokens[before:end]
+        positions += range(before, end)
+        past.append(before)
+        begins.append(len(tokens))
+        blocks += sequence.blocks[: -(-end // BLOCK)]
+        block_begins.append(len(blocks))
+        longest = max(longest, end)
+        if end == len(sequence.tokens):
+            rows.append(len(tokens) - 1)
+            sampled.append(sequence)
+    batch = Batch(
+        tokens=np.array(tokens, np.int64),
+        positions=np.array(positions, np.int64),
+        past=np.array(past, np.int32),
+        begins=np.array(begins, np.int32),
+        blocks=np.array(blocks, np.int32),
+        block_begins=np.array(block_begins, np.int32),
+        sampled=np.array(rows, np.int64),
+        longest=longest,
+    )
+    return Pass(chosen, counts, sampled, batch)
 
 
 class Pace:
     """How many prompt tokens a pass may read beside running answers, so that none of them stutters.
 
-    Learns from each pass's duration what a pass of answers alone takes and what each prompt token adds, and allows as many
-    as keep a mixed pass under ``stretch`` times the quiet one. Where several short prompts wait, and half as many as there
-    are answers, it allows all it may: in such a burst most gain by it, and it is soon over.
+    Learns from each pass's duration what a pass of answers alone takes and what each prompt token adds, and allows as
+    many as keep a mixed pass under ``stretch`` times the quiet one. Where several short prompts wait, and half as many
+    as there are answers, it allows all it may: in such a burst most gain by it, and it is soon over.
     """
 
     def __init__(self, most: int = 512, stretch: float = 4.0) -> None:
@@ -244,17 +256,17 @@ class Pace:
         return int(min(max(allowed // BLOCK, 1) * BLOCK, self.most))
 
     def learn(self, done: Pass, seconds: float) -> None:
-        read = done.prefilled
-        answers = len(done.counts) - done.readers
-        if not read:
-            known = self._alone(answers)
-            self._quiet[answers.bit_length()] = known + 0.1 * (seconds - known)
-        else:
-            alone = self._alone(answers) if answers else 0.0
+        read, answers = done.prefilled, done.answers
+        alone = self._alone(answers) if answers else 0.0
+        if read:
             self._token += 0.3 * (max(seconds - alone, 1e-6) / read - self._token)
+        else:
+            self._quiet[answers.bit_length()] = alone + 0.1 * (seconds - alone)
 
     def _alone(self, answering: int) -> float:
         """Seconds that a pass of so many answers takes, as far as known: from passes of about as many."""
         size = answering.bit_length()
+        if size in self._quiet:
+            return self._quiet[size]
         near = min(self._quiet, key=lambda known: abs(known - size), default=None)
         return 0.02 if near is None else self._quiet[near]

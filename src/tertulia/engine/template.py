@@ -6,6 +6,7 @@ escapes nothing for HTML, loop controls, and ``{% generation %}`` as a block wit
 
 import datetime
 import json
+from contextlib import suppress
 from typing import Any
 
 from jinja2 import TemplateError, nodes
@@ -43,7 +44,11 @@ def _tojson(
 
 
 def _now(form: str) -> str:
-    return datetime.datetime.now().strftime(form)  # noqa: DTZ005 - templates tell the model the day where it runs
+    return datetime.datetime.now().strftime(form)  # local time: the day where the model runs
+
+
+_FAILURES = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What a template may raise that was not made for the messages it is given."""
 
 
 class Template:
@@ -54,7 +59,8 @@ class Template:
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
         )
         environment.filters["tojson"] = _tojson
-        environment.globals.update(raise_exception=_raise, strftime_now=_now)
+        helpers: dict[str, Any] = environment.globals
+        helpers.update(raise_exception=_raise, strftime_now=_now)
         try:
             self._template = environment.from_string(source)
         except TemplateError as error:
@@ -82,8 +88,10 @@ class Template:
             text = self._template.render(values)
         except SecurityError as error:
             raise TemplateRefused(f"the model's chat template does what is not allowed: {error}") from None
-        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-            raise TemplateRefused(f"the model's chat template refuses these messages: {error}", param="messages") from None
+        except _FAILURES as error:
+            raise TemplateRefused(
+                f"the model's chat template refuses these messages: {error}", param="messages"
+            ) from None
         if not goes_on:
             return text
         if _END not in text:
@@ -101,7 +109,8 @@ def _continues(request: ChatRequest) -> bool:
             )
         if last.role != "assistant" or last.tool_calls:
             raise BadRequest(
-                "continue_final_message needs a last message of the assistant's, with text", param="continue_final_message"
+                "continue_final_message needs a last message of the assistant's, with text",
+                param="continue_final_message",
             )
         return True
     silent = request.continue_final_message is None and not request.add_generation_prompt
@@ -135,8 +144,6 @@ def _plain(message: Message, index: int) -> dict[str, Any]:
 def _call(function: CallFunction) -> dict[str, Any]:
     arguments = function.parameters if function.arguments is None else function.arguments
     if isinstance(arguments, str):
-        try:
+        with suppress(ValueError):
             arguments = json.loads(arguments)
-        except ValueError:
-            pass
     return {"name": function.name, "arguments": {} if arguments is None else arguments}

@@ -1,7 +1,7 @@
 """Text to token ids and back.
 
-Back is a table: each id stands for some bytes, so text is decoded as UTF-8 as the bytes come, and a character is told when
-its last byte is there.
+Back is a table: each id stands for some bytes, so text is decoded as UTF-8 as the bytes come, and a character is told
+when its last byte is there.
 """
 
 import codecs
@@ -30,7 +30,9 @@ class Tokens:
         try:
             return self._tokenizer.encode(text, add_special_tokens=False).ids
         except TypeError:
-            raise BadRequest("the messages hold half a surrogate pair, which is no character", param="messages") from None
+            raise BadRequest(
+                "the messages hold half a surrogate pair, which is no character", param="messages"
+            ) from None
 
     def word(self, token: int) -> str:
         """The token as people write it, for log-probabilities; half a character shows as U+FFFD."""
@@ -44,7 +46,7 @@ class Tokens:
         if word is None:
             return b""
         if self._byte_level:
-            return bytes(_BYTES[letter] if letter in _BYTES else 63 for letter in word)
+            return bytes(_BYTES.get(letter, 63) for letter in word)
         if len(word) == 6 and word.startswith("<0x") and word.endswith(">"):
             return bytes([int(word[3:5], 16)])
         return word.replace("▁", " ").encode()
@@ -96,7 +98,9 @@ def _from_gguf(data: dict[str, Any]) -> Tokenizer:
     """A byte-level BPE tokenizer from GGUF metadata; ``tokenizer.ggml.pre`` names how text is cut up first."""
     kind, cut = data.get("tokenizer.ggml.model"), data.get("tokenizer.ggml.pre", "default")
     if kind != "gpt2":
-        raise StoreError(f"a GGUF vocabulary of the kind '{kind}' can't be read; pull the repository with tokenizer.json")
+        raise StoreError(
+            f"a GGUF vocabulary of the kind '{kind}' can't be read; pull the repository with tokenizer.json"
+        )
     words: list[str] = data["tokenizer.ggml.tokens"]
     kinds: list[int] = data.get("tokenizer.ggml.token_type", [1] * len(words))
     pairs: list[tuple[str, str]] = [tuple(pair.split(" ", 1)) for pair in data["tokenizer.ggml.merges"]]  # pyright: ignore[reportAssignmentType]
@@ -115,6 +119,7 @@ def _from_gguf(data: dict[str, Any]) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     control = [words[index] for index, kind in enumerate(kinds) if kind == 3]
     named = [words[index] for index, kind in enumerate(kinds) if kind == 4]
-    tokenizer.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in control])
-    tokenizer.add_tokens([AddedToken(word, special=False, normalized=False) for word in named])
+    untyped: Any = tokenizer
+    untyped.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in control])
+    untyped.add_tokens([AddedToken(word, special=False, normalized=False) for word in named])
     return tokenizer

@@ -1,8 +1,8 @@
 """Weights as the CPU multiplies them: unsigned codes with a zero point and a scale for each group of a row.
 
-Every encoding that a file may hold becomes ``(codes - zero) * scale``. Offsets that a file keeps as numbers (Q4_1, Q4_K ...)
-have to become whole zero points: the codes are spread over the byte, each group by the factor (8 to 17 for four bits) that
-brings its zero point nearest to a whole number. Layouts after ggml-common.h.
+Every encoding that a file may hold becomes ``(codes - zero) * scale``. Offsets that a file keeps as numbers (Q4_1, Q4_K
+...) have to become whole zero points: the codes are spread over the byte, each group by the factor (8 to 17 for four
+bits) that brings its zero point nearest to a whole number. Layouts after ggml-common.h.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,8 @@ Weight = Codes | Floats
 
 
 def quantise(values: Floats, size: int = 32) -> Codes:
-    """Round a float matrix [rows, columns] to eight bits, in groups of ``size`` columns (of all, where they don't divide)."""
+    """Round a float matrix [rows, columns] to eight bits, in groups of ``size`` columns (of all, where they don't
+    divide)."""
     rows, columns = values.shape
     if columns % size:
         size = columns
@@ -89,12 +90,12 @@ def _half(raw: Array) -> Floats:
     return np.ascontiguousarray(raw).view(np.float16).astype(np.float32)
 
 
-def _nibbles(raw: Array) -> NDArray[np.uint8]:
+def _nibbles(raw: Array) -> Array:
     """Low halves first, then high halves, along the last axis."""
     return np.concatenate([raw & 15, raw >> 4], axis=-1)
 
 
-def _fifth(raw: Array) -> NDArray[np.uint8]:
+def _fifth(raw: Array) -> Array:
     """32 single bits, from four bytes, little end first."""
     return np.unpackbits(np.ascontiguousarray(raw), axis=-1, bitorder="little")
 
@@ -109,7 +110,7 @@ def _q4_1(block: Array) -> Codes:
 
 
 def _q5_0(block: Array) -> Codes:
-    codes = _nibbles(block[..., 6:]) | (_fifth(block[..., 2:6]) << 4)
+    codes: Array = _nibbles(block[..., 6:]) | (_fifth(block[..., 2:6]) << 4)
     return Codes(codes, np.full((*codes.shape[:2], 1), 16, np.uint8), _half(block[..., :2]))
 
 
@@ -183,9 +184,9 @@ _DECODERS: dict[str, Callable[[Array], Codes]] = {
 
 
 def _affine(codes: Array, scale: Floats, offset: Floats, top: int) -> Codes:
-    """``codes * scale + offset`` with whole zero points, for codes up to ``top``. Each group is spread by the factor that
-    brings its zero point nearest to a whole number. A group that doesn't hold zero between its ends has none in a byte:
-    such a group (a few in a million) is rounded anew."""
+    """``codes * scale + offset`` with whole zero points, for codes up to ``top``. Each group is spread by the factor
+    that brings its zero point nearest to a whole number. A group that doesn't hold zero between its ends has none in a
+    byte: such a group (a few in a million) is rounded anew."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = -offset / scale
         factor = np.ones_like(ratio)
