@@ -32,7 +32,9 @@ async def ask(service: Service, body: Any, path: str = "/v1/chat/completions") -
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     async with (
         aiohttp.ClientSession() as session,
-        session.post(service.address + path, data=io.BytesIO(data), headers={"Content-Type": "application/json"}) as reply,
+        session.post(
+            service.address + path, data=io.BytesIO(data), headers={"Content-Type": "application/json"}
+        ) as reply,
     ):
         return Said(reply.status, reply.headers, await reply.read())
 
@@ -89,11 +91,15 @@ def test_every_sampling_field_is_honoured(client: openai.OpenAI):
     assert say(temperature=0, max_tokens=3).finish_reason == "length"
     warm = [say(temperature=1.5, seed=seed, max_tokens=20).message.content for seed in (1, 1, 2)]
     assert warm[0] == warm[1] != warm[2]
-    assert say(temperature=2, top_k=1, max_tokens=20).message.content == say(temperature=0, max_tokens=20).message.content
-    assert say(temperature=2, min_p=1, max_tokens=20).message.content == say(temperature=0, max_tokens=20).message.content
+    assert (
+        say(temperature=2, top_k=1, max_tokens=20).message.content == say(temperature=0, max_tokens=20).message.content
+    )
+    assert (
+        say(temperature=2, min_p=1, max_tokens=20).message.content == say(temperature=0, max_tokens=20).message.content
+    )
     first = say(temperature=0, max_tokens=1, logprobs=True, top_logprobs=2).logprobs.content[0]
     assert first.logprob == first.top_logprobs[0].logprob
-    banned = say(temperature=0, max_tokens=8, logit_bias={str(token): -100 for token in range(0, 2000)})
+    banned = say(temperature=0, max_tokens=8, logit_bias={str(token): -100 for token in range(2000)})
     assert banned.message.content != text[:8]
     said = say(temperature=0, messages=PARIS, min_tokens=20, max_tokens=30).message.content
     assert len(said) > len("The capital of France is Paris.")
@@ -192,7 +198,9 @@ async def test_what_else_it_answers(service: Service):
 def test_the_terminal_talks_to_the_server_and_to_a_model_of_its_own(service: Service, tmp_path: Path):
     command = [sys.executable, "-m", "tertulia.cli", "chat", "--temperature", "0", "What is the capital of France?"]
     for options in (["--url", f"{service.address}/v1"], ["--model", default_model()]):
-        said = subprocess.run([*command, *options], env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+        said = subprocess.run(
+            [*command, *options], env=environment(tmp_path), capture_output=True, text=True, timeout=60
+        )
         assert "Paris" in said.stdout, said.stderr
 
 
@@ -217,7 +225,9 @@ async def test_a_thousand_requests_of_which_a_third_are_given_up(service: Servic
     async def one(session: aiohttp.ClientSession, index: int) -> None:
         nonlocal answered, given_up
         kind = index % 8
-        body = chat(f"Write about the number {kind} and its friends.", max_tokens=6 + kind, seed=kind, stream=index % 2 == 0)
+        body = chat(
+            f"Write about the number {kind} and its friends.", max_tokens=6 + kind, seed=kind, stream=index % 2 == 0
+        )
         async with gate:
             try:
                 async with asyncio.timeout(0.02 + index % 7 * 0.04 if index % 3 == 0 else 100):

@@ -178,26 +178,26 @@ class Logprobs(Struct):
 class DeltaFunction(Struct):
     """``name`` stands in a call's first delta only; ``arguments`` is a piece of a JSON string."""
 
-    name: str | None | UnsetType = UNSET
-    arguments: str | None | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
+    arguments: str | UnsetType | None = UNSET
 
 
 class DeltaCall(Struct):
     index: int
-    id: str | None | UnsetType = UNSET
-    type: str | None | UnsetType = UNSET
+    id: str | UnsetType | None = UNSET
+    type: str | UnsetType | None = UNSET
     function: DeltaFunction | UnsetType = UNSET
 
 
 class Delta(Struct):
     """What a chunk adds to a choice. ``role`` in the first delta only, a string ``content`` in every text delta."""
 
-    role: str | None | UnsetType = UNSET
-    content: str | None | UnsetType = UNSET
-    reasoning: str | None | UnsetType = UNSET
-    reasoning_content: str | None | UnsetType = UNSET
-    tool_calls: list[DeltaCall] | None | UnsetType = UNSET
-    refusal: str | None | UnsetType = UNSET
+    role: str | UnsetType | None = UNSET
+    content: str | UnsetType | None = UNSET
+    reasoning: str | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType | None = UNSET
+    tool_calls: list[DeltaCall] | UnsetType | None = UNSET
+    refusal: str | UnsetType | None = UNSET
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -207,7 +207,7 @@ class ChunkChoice(Struct):
     index: int
     delta: Delta
     finish_reason: str | None = None
-    logprobs: Logprobs | None | UnsetType = UNSET
+    logprobs: Logprobs | UnsetType | None = UNSET
 
 
 class PromptDetails(Struct, omit_defaults=False):
@@ -251,7 +251,7 @@ class Chunk(Struct, kw_only=True):
     model: str
     system_fingerprint: str | None = None
     choices: list[ChunkChoice]
-    usage: Usage | None | UnsetType = UNSET
+    usage: Usage | UnsetType | None = UNSET
     raw: bytes | UnsetType = UNSET
     meta: ChunkMeta | UnsetType = UNSET
 
