@@ -53,5 +53,5 @@ def post(body: Any, path: str = "/v1/chat/completions") -> bytes:
 async def until(condition: Callable[[], bool], seconds: float = 3) -> None:
     """Wait until ``condition`` holds, or fail."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (what it looks at has no event)
+        while not condition():
             await asyncio.sleep(0.005)

@@ -174,7 +174,7 @@ async def test_closing_an_answer_stops_the_work_there(make: Make):
     await anext(answer)
     await answer.aclose()
     async with asyncio.timeout(2):
-        while "hung_up" not in await _figures(child):  # noqa: ASYNC110 (it is another process)
+        while "hung_up" not in await _figures(child):
             await asyncio.sleep(0.02)
 
 

@@ -197,7 +197,6 @@ class Scheduler:
         return None
 
 
-
 def _pass(chosen: list[Sequence], counts: list[int]) -> Pass:
     """One loop over plain lists: this runs before every token."""
     tokens: list[int] = []
