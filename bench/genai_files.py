@@ -20,20 +20,17 @@ Node = Any
 
 
 def write(folder: Path, target: Path) -> None:
-    """Write ``openvino_model.xml`` and ``.bin`` for the model in ``folder`` to ``target``, unless they are there."""
-    if (target / "openvino_model.xml").is_file():
-        return
+    """Write ``openvino_model.xml`` and ``.bin`` for the model in ``folder`` to ``target``: anew each time, so that they
+    never lag behind what Tertulia makes of the same file."""
     target.mkdir(parents=True, exist_ok=True)
     checkpoint = open_checkpoint(folder)
-    ov.save_model(_graph(checkpoint), target / "part.xml", compress_to_fp16=False)
-    (target / "part.bin").replace(target / "openvino_model.bin")
-    (target / "part.xml").replace(target / "openvino_model.xml")
+    ov.save_model(_graph(checkpoint), target / "openvino_model.xml", compress_to_fp16=False)
 
 
 def _graph(checkpoint: Any) -> ov.Model:
     shape, weight = checkpoint.shape, checkpoint.weight
     ids, mask, positions = (
-        _input([-1, -1], ov.Type.i64, f"{name}") for name in ("input_ids", "attention_mask", "position_ids")
+        _input([-1, -1], ov.Type.i64, name) for name in ("input_ids", "attention_mask", "position_ids")
     )
     beams = _input([-1], ov.Type.i32, "beam_idx")
     embed = model._matrix(weight("embed"))

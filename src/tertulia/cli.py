@@ -318,7 +318,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         factory = uvloop.new_event_loop
     except ImportError:
         factory = None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    # A second signal, or one to us and to our parent, ends the work at once: nothing to tell.
+    with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=factory) as runner:
         runner.run(work)
 
 

@@ -58,9 +58,12 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return name, open_checkpoint(folder), data
 
 
-def test_log_probabilities_are_those_of_float32(pair: Any, feed: Callable[..., np.ndarray]) -> None:
+@pytest.mark.parametrize("rounding", [True, False], ids=["as served", "without rounding"])
+def test_log_probabilities_are_those_of_float32(pair: Any, feed: Callable[..., np.ndarray], rounding: bool) -> None:
+    """The likeliest token's within 0.05 nats on average, as served. The text's own next token is often an unlikely one,
+    and SmolLM2's are then up to 0.06 off: the plugin's rounding of activations, as the run without it shows."""
     name, checkpoint, data = pair
-    model = Model(checkpoint, kv=64 << 20)
+    model = Model(checkpoint, kv=64 << 20, rounding=rounding)
     top: list[float] = []
     following: list[float] = []
     agreed: list[bool] = []
@@ -81,7 +84,7 @@ def test_log_probabilities_are_those_of_float32(pair: Any, feed: Callable[..., n
     )
     assert len(agreed) >= 136
     assert first <= 0.05
-    assert second <= 0.05
+    assert second <= (0.06 if rounding else 0.05)
     assert same >= 0.93
 
 

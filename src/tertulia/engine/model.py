@@ -203,18 +203,21 @@ wherever weights are codes, and what is wrong early is wrong in all that follows
 
 
 def _projections(x: Node, weight: Callable[[str], Weight | None], layer: int) -> list[Node]:
-    """Query, key and value: one multiplication for all three where their codes are of one kind."""
+    """Query, key and value: one multiplication for all whose codes are of one kind."""
     weights = [_present(weight(f"{layer}.{name}"), f"{layer}.{name}") for name in "qkv"]
     biases = [weight(f"{layer}.{name}.bias") for name in "qkv"]
     if layer < FLOAT_QUERIES and isinstance(weights[0], Codes):
         weights[0] = weights[0].floats()
-    whole = stack([matrix for matrix in weights if isinstance(matrix, Codes)])
-    if whole is None or whole.shape[0] != sum(matrix.shape[0] for matrix in weights):
+    coded = [matrix for matrix in weights if isinstance(matrix, Codes)]
+    whole = stack(coded)
+    if whole is None:
         return [_linear(x, matrix, bias) for matrix, bias in zip(weights, biases, strict=True)]
-    added = [bias for bias in biases if isinstance(bias, np.ndarray)]
+    first = len(weights) - len(coded)
+    apart = [_linear(x, matrix, bias) for matrix, bias in zip(weights[:first], biases[:first], strict=True)]
+    added = [bias for bias in biases[first:] if isinstance(bias, np.ndarray)]
     y = _linear(x, whole, np.concatenate(added) if added else None)
-    ends = np.cumsum([0, *(matrix.shape[0] for matrix in weights)])
-    return [_columns(y, begin, end) for begin, end in pairwise(ends)]
+    ends = np.cumsum([0, *(matrix.shape[0] for matrix in coded)])
+    return apart + [_columns(y, begin, end) for begin, end in pairwise(ends)]
 
 
 def _columns(x: Node, begin: int, end: int) -> Node:

@@ -80,11 +80,16 @@ def open_tokens(checkpoint: Checkpoint) -> Tokens:
 
     Raises StoreError when there is none or it is of a kind that is not read here.
     """
-    if checkpoint.tokenizer is None:
-        return Tokens(_from_gguf(checkpoint.metadata))
-    if not checkpoint.tokenizer.is_file():
+    if checkpoint.tokenizer is not None and not checkpoint.tokenizer.is_file():
         raise StoreError(f"{checkpoint.tokenizer.parent} has no tokenizer.json")
-    return Tokens(Tokenizer.from_file(str(checkpoint.tokenizer)))
+    try:
+        if checkpoint.tokenizer is None:
+            return Tokens(_from_gguf(checkpoint.metadata))
+        return Tokens(Tokenizer.from_file(str(checkpoint.tokenizer)))
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the tokenizers library raises nothing narrower
+        raise StoreError(f"the model's vocabulary can't be read: {error}") from None
 
 
 _LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
