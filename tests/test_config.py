@@ -100,5 +100,12 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 
 def test_tokens_and_what_a_child_may_know(tmp_path: Path) -> None:
     assert load(tmp_path, TERTULIA_TOKENS="a, b,").server.tokens == ["a", "b"]
-    told = config.child_environment({"TERTULIA_TOKENS": "a", "HF_TOKEN": "b", "PATH": "/bin"})
-    assert told == {"PATH": "/bin"}
+    ours = {"TERTULIA_TOKENS": "a", "HF_TOKEN": "b", "PATH": "/bin"}
+    assert config.child_environment(environ=ours) == {"PATH": "/bin"}
+
+
+def test_a_child_is_configured_as_we_are(tmp_path: Path) -> None:
+    ours = config.load(flags={"engine.kv": "2G", "engine.exact": True, "engine.queue_timeout": 1.5}, environ={})
+    ours.store.path = tmp_path
+    its = config.load(environ=config.child_environment(ours, {"TERTULIA_TOKENS": "a"}))
+    assert (its.engine, its.store.path, its.server.tokens) == (ours.engine, tmp_path, [])

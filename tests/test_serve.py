@@ -160,7 +160,7 @@ BAD: list[tuple[Any, int, str | None]] = [
     (chat("word " * 20_000), 400, "messages"),
     (chat("word " * 210_000), 400, "messages"),
     (chat("x", model="SmolLM2-135M-Instrukt"), 404, "model"),
-    (chat("x", logit_bias={"99999999": 1}), 400, "logit_bias[0]"),
+    (chat("x", logit_bias={"99999999": 1}), 400, "logit_bias[99999999]"),
     (chat("x", response_format={"type": "json_object"}), 400, "response_format"),
     (chat("x", tools=[{"type": "function", "function": {"name": "f"}}]), 400, "tools"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}]}, 400,
