@@ -293,6 +293,34 @@ def test_every_answer_gets_a_token_in_every_pass_while_a_long_prompt_is_read() -
     simulation.finish_all()
 
 
+def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
+    simulation = Simulation(400)
+    simulation.add([1] * 10, 500)
+    simulation.step()
+    simulation.add(list(range(4000)), 3)
+    simulation.step(32)
+    short = simulation.add([2] * 60, 3)
+    before = len(simulation.passes)
+    while not short.history.length:
+        simulation.step(32)
+    assert len(simulation.passes) - before <= 4
+    simulation.finish_all()
+
+
+def test_a_long_prompt_gets_on_beside_any_number_of_short_ones() -> None:
+    simulation = Simulation(400, limit=100)
+    simulation.add([1] * 10, 500)
+    simulation.step()
+    long = simulation.add(list(range(640)), 3)
+    passes = 0
+    while not long.history.length:
+        simulation.add([2 + passes] * 33, 1)
+        simulation.step(32)
+        passes += 1
+    assert passes <= 2 * 640 / 32 + 2
+    simulation.finish_all()
+
+
 def test_who_comes_first_is_admitted_first() -> None:
     simulation = Simulation(30, limit=2)
     sequences = [simulation.add([index] * 30, 4) for index in range(7)]

@@ -80,6 +80,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._promised: set[bytes] = set()
+        self._shortest = False
 
     @property
     def answering(self) -> int:
@@ -105,8 +106,11 @@ class Scheduler:
 
     def schedule(self, budget: int) -> Pass | None:
         """The next pass, with at most ``budget`` prompt tokens (a multiple of a block); None when nothing waits or
-        runs."""
+        runs. Of those that read, the one with the least left goes first, and every other time the oldest: a short
+        prompt doesn't wait for a long one, and a long one gets on beside any number of short ones."""
         self._grow()
+        while self._admit():
+            pass
         chosen: list[Sequence] = []
         counts: list[int] = []
         reading: list[Sequence] = []
@@ -116,9 +120,11 @@ class Scheduler:
                 counts.append(1)
             else:
                 reading.append(sequence)
-        while budget > 0:
-            sequence = reading.pop(0) if reading else self._admit()
-            if sequence is None:
+        self._shortest = not self._shortest
+        if self._shortest:
+            reading.sort(key=lambda sequence: sequence.pending)
+        for sequence in reading:
+            if budget <= 0:
                 break
             count = self._chunk(sequence, budget)
             chosen.append(sequence)
@@ -168,11 +174,11 @@ class Scheduler:
         self._promised.difference_update(sequence.prefixes[sequence.computed // BLOCK :])
         sequence.blocks, sequence.computed = [], 0
 
-    def _admit(self) -> Sequence | None:
-        """The first waiting sequence for which there is room. One whose prefix is being read by another right now is
-        passed over: in a moment it will find it."""
+    def _admit(self) -> bool:
+        """Let the first waiting sequence for which there is room run; False if there is none. One whose prefix is being
+        read by another right now is passed over: in a moment it will find it."""
         if len(self.running) >= self.limit:
-            return None
+            return False
         for place, sequence in enumerate(self.waiting):
             # A prompt's last two tokens are always read: for the logits, and because one alone is computed otherwise.
             shared = sequence.prefixes[: (len(sequence.prompt) - 2) // BLOCK]
@@ -185,7 +191,7 @@ class Scheduler:
             if needed + len(self.running) > self.blocks.available and self.running:
                 for block in known:
                     self.blocks.drop(block)
-                return None
+                return False
             del self.waiting[place]
             sequence.blocks = known + [self.blocks.take() for _ in range(needed)]
             sequence.computed = len(known) * BLOCK
@@ -193,8 +199,8 @@ class Scheduler:
                 sequence.cached = sequence.computed
             self._promised.update(sequence.prefixes[len(known) :])
             self.running.append(sequence)
-            return sequence
-        return None
+            return True
+        return False
 
 
 def _pass(chosen: list[Sequence], counts: list[int]) -> Pass:
