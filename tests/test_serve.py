@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jsonschema
 import openai
 import pytest
 from huggingface_hub import AsyncInferenceClient, InferenceClient
 
+from schemas import SPEC, carried, schema
 from service import Service, default_model, environment, service, serving
 from talk import Said, chat
 
@@ -180,6 +182,25 @@ async def test_bad_input_is_answered_and_disturbs_nobody(service: Service, strea
     assert len((await quiet).events) > 20
 
 
+@pytest.mark.skipif(not SPEC.is_dir(), reason="the page's schemas are not at hand: ../shared/spec")
+@pytest.mark.parametrize("fields", [{}, {"n": 2, "temperature": 1, "logprobs": True, "top_logprobs": 5}])
+async def test_real_answers_hold_the_page_s_schemas(service: Service, fields: dict[str, Any]):
+    whole = await ask(service, chat("Hello", max_tokens=12, **fields))
+    jsonschema.validate(whole.json, schema("output.json"))
+    usage = {"stream": True, "stream_options": {"include_usage": True}}
+    said = await ask(service, chat("Hello", max_tokens=12, **fields, **usage))
+    for event in carried(said.events):
+        jsonschema.validate(event, schema("stream_output.json"))
+    assert said.events[-1]["choices"] == [] and said.events[-1]["usage"]["completion_tokens"] > 0
+    assert all(event["usage"] is None for event in said.events[:-1])
+
+
+async def test_what_is_too_long_is_told_in_numbers(service: Service):
+    error = (await ask(service, chat("word " * 20_000))).error
+    assert error["code"] == "context_length_exceeded"
+    assert "8192" in error["message"] and "200" in error["message"]
+
+
 async def test_an_unknown_field_is_kept_and_told(service: Service):
     said = await ask(service, chat("Hello", max_tokens=2, colour="green"))
     assert said.status == 200 and "colour" in said.headers["x-tertulia-warnings"]
@@ -264,7 +285,9 @@ async def test_a_thousand_requests_of_which_a_third_are_given_up(service: Servic
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the engine is found in /proc")
 async def test_an_engine_that_dies_is_told_of_and_started_again(tmp_path: Path):
     with serving(tmp_path) as service:
-        service.wait()
+        # the port is open while the model loads, and who asks then is answered
+        assert service.get("/health")[0] == 503
+        assert "Paris" in (await ask(service, chat(PARIS[0]["content"], temperature=0, stream=True))).said()
         body = chat("Tell me a very long story.", max_tokens=2000, ignore_eos=True, stream=True)
         async with (
             aiohttp.ClientSession() as session,

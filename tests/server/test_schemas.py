@@ -1,15 +1,14 @@
 """What is answered holds the page's own schemas, where they are at hand."""
 
 import json
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jsonschema
 import pytest
 
+from schemas import SPEC, carried, schema
 from talk import Ask, chat
 
-SPEC = Path(__file__).parents[3] / "shared" / "spec"
 pytestmark = pytest.mark.skipif(not SPEC.is_dir(), reason="the page's schemas are not at hand: ../shared/spec")
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
@@ -20,37 +19,6 @@ ASKED = [
     {"tools": TOOLS},
     {"stream_options": {"include_usage": True}},
 ]
-
-
-def schema(name: str) -> dict[str, Any]:
-    return cast(dict[str, Any], nullable(json.loads((SPEC / name).read_text())))
-
-
-def nullable(node: Any) -> Any:
-    """JSON Schema draft 6 doesn't know ``nullable``: null is allowed where it stands."""
-    if isinstance(node, list):
-        return [nullable(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    plain = {key: nullable(value) for key, value in node.items() if key != "$id"}
-    return {"anyOf": [{"type": "null"}, plain]} if node.get("nullable") is True else plain
-
-
-def carried(events: list[Any]) -> list[Any]:
-    """Events with what stands in a first delta only (house.md section 8) carried to those that follow."""
-    roles: dict[int, str] = {}
-    calls: dict[tuple[int, int], dict[str, Any]] = {}
-    for event in events:
-        for choice in event["choices"]:
-            delta = choice["delta"]
-            roles[choice["index"]] = delta.setdefault("role", roles.get(choice["index"]))
-            for call in delta.get("tool_calls") or ():
-                first = calls.setdefault((choice["index"], call["index"]), call)
-                for name in ("id", "type"):
-                    call.setdefault(name, first[name])
-            if delta.get("tool_calls"):
-                delta.pop("content", None)
-    return events
 
 
 @pytest.mark.parametrize("fields", ASKED, ids=lambda fields: ",".join(fields) or "plain")

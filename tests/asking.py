@@ -1,0 +1,44 @@
+"""How tests ask an engine in-process: requests over the tiny models, and what comes of them."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import tiny
+from tertulia.engine.engine import Engine
+from tertulia.fold import fold
+from tertulia.types import ChatRequest, Chunk, Completion, Message
+
+Start = Callable[..., Awaitable[Engine]]
+LONG = "the and of is to in that it for was on are with as be this from or what when there. " * 4
+FOREVER = {"ignore_eos": True, "logit_bias": {str(token): -100.0 for token in range(tiny.VOCAB - 3, 512)}}
+"""A model of random weights would end at any moment; these fields keep it talking, in words."""
+
+
+def request(text: str = "the", **fields: Any) -> ChatRequest:
+    return ChatRequest(messages=[Message(role="user", content=text)], **({"max_tokens": 12} | FOREVER | fields))
+
+
+async def stream(engine: Engine, asked: ChatRequest) -> list[Chunk]:
+    async with aclosing(engine.chat(asked)) as chunks:
+        return [chunk async for chunk in chunks]
+
+
+async def ask(engine: Engine, text: str = "the", **fields: Any) -> Completion:
+    return fold(await stream(engine, request(text, **fields)))
+
+
+def said(completion: Completion, choice: int = 0) -> str:
+    return completion.choices[choice].message.content or ""
+
+
+def whole(engine: Engine) -> bool:
+    """Whether every block is back and nothing is left of any request."""
+    scheduler = engine._scheduler
+    idle = engine._blocks.available == engine._blocks.count
+    return idle and not (scheduler.waiting or scheduler.running or scheduler._promised or engine._choices)
+
+
+async def first(chunks: AsyncGenerator[Chunk, None], count: int = 1) -> None:
+    for _ in range(count):
+        await anext(chunks)
