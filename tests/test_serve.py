@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import jsonschema
 import openai
+import pydantic
 import pytest
 from huggingface_hub import AsyncInferenceClient, InferenceClient
 
@@ -112,6 +113,24 @@ def test_every_sampling_field_is_honoured(client: openai.OpenAI):
 BEYOND = {"top_k", "min_p", "min_tokens", "ignore_eos", "repetition_penalty", "stop_token_ids"}
 
 
+class Person(pydantic.BaseModel):
+    name: str
+    age: int
+    city: str
+
+
+def test_an_answer_in_a_form_through_the_clients_own_ways(client: openai.OpenAI, service: Service):
+    messages: Any = [{"role": "user", "content": "Maria is 31 and lives in Porto. Say so in JSON."}]
+    parsed = client.chat.completions.parse(
+        model="default", messages=messages, response_format=Person, temperature=0, max_tokens=200
+    )
+    assert parsed.choices[0].message.parsed == Person(name="Maria", age=31, city="Porto")
+    hub = InferenceClient(base_url=f"{service.address}/v1")
+    form: Any = {"type": "json_schema", "json_schema": {"name": "p", "schema": Person.model_json_schema()}}
+    stream = hub.chat.completions.create(messages=messages, response_format=form, stream=True, max_tokens=200)
+    Person.model_validate_json("".join(chunk.choices[0].delta.content for chunk in stream))
+
+
 def test_choices_share_their_prompt_and_differ(client: openai.OpenAI):
     answer = client.chat.completions.create(
         model="default", messages=[{"role": "user", "content": "Tell me a story about a fox, a crow, and cheese." * 4}],
@@ -163,7 +182,8 @@ BAD: list[tuple[Any, int, str | None]] = [
     (chat("word " * 210_000), 400, "messages"),
     (chat("x", model="SmolLM2-135M-Instrukt"), 404, "model"),
     (chat("x", logit_bias={"99999999": 1}), 400, "logit_bias[99999999]"),
-    (chat("x", response_format={"type": "json_object"}), 400, "response_format"),
+    (chat("x", response_format={"type": "xml"}), 400, "response_format.type"),
+    (chat("x", structured_outputs={"regex": "(a"}), 400, "structured_outputs.regex"),
     (chat("x", tools=[{"type": "function", "function": {"name": "f"}}]), 400, "tools"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}]}, 400,
      "messages[0].content[0]"),

@@ -13,7 +13,7 @@ from asking import LONG, Start, ask, first, request, said, stream, whole
 from tertulia.engine.model import BLOCK, Batch
 from tertulia.errors import Busy, ContextOverflow, EngineFault, TertuliaError
 from tertulia.fold import fold
-from tertulia.types import Chunk
+from tertulia.types import Chunk, Function, Tool
 
 # ---------------------------------------------------------------- chunks
 
@@ -69,8 +69,8 @@ async def test_the_model_is_told_with_its_context(start: Start) -> None:
 async def test_what_it_cannot_honour_is_said_beforehand(start: Start) -> None:
     engine = await start()
     assert engine.supports(request()) == []
-    asked = request(response_format={"type": "json_object"}, structured_outputs={"regex": "a"})
-    assert engine.supports(asked) == ["response_format", "structured_outputs"]
+    asked = request(tools=[Tool(Function("f"))])
+    assert engine.supports(asked) == ["tools"]
 
 
 # ---------------------------------------------------------------- the same answer in any company

@@ -41,10 +41,6 @@ def refused(request: ChatRequest) -> list[str]:
     fields: list[str] = []
     if request.tools and request.tool_choice != "none":
         fields.append("tools")
-    if request.response_format and request.response_format.get("type") != "text":
-        fields.append("response_format")
-    if request.structured_outputs:
-        fields.append("structured_outputs")
     return fields
 
 

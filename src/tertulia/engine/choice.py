@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tertulia.engine.grammar import Walk
 from tertulia.engine.sampler import Sampled
 from tertulia.engine.scheduler import Sequence
 from tertulia.engine.tokens import Detokenizer, Tokens
@@ -52,12 +53,32 @@ class Piece:
     finish: str | None = None
 
 
-class Choice:
-    """The ``index``-th choice of a request. Feed it each sampled token; it gives a piece when there is one to tell."""
+def _join(first: Piece | None, second: Piece | None) -> Piece | None:
+    if first is None or second is None:
+        return first or second
+    return Piece(first.choice, first.text + second.text, first.logprobs + second.logprobs, second.finish)
 
-    def __init__(self, index: int, sequence: Sequence, limits: Limits, tokens: Tokens) -> None:
+
+class Choice:
+    """The ``index``-th choice of a request. Feed it each sampled token; it gives a piece when there is one to tell.
+
+    ``walk`` is its way through its grammar, if it has one. With ``leap`` tokens that have no alternative are taken
+    without a pass each; not where their log-probabilities are wanted.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        sequence: Sequence,
+        limits: Limits,
+        tokens: Tokens,
+        walk: Walk | None = None,
+        leap: bool = True,
+    ) -> None:
         self.index = index
         self.sequence = sequence
+        self.walk = walk
+        self._leap = leap and sequence.params.top is None
         self._limits = limits
         self._tokens = tokens
         self._detokenizer = Detokenizer(tokens)
@@ -68,11 +89,25 @@ class Choice:
         self._told = 0
 
     def feed(self, sampled: Sampled) -> Piece | None:
-        """Take the next token of the sequence. None: nothing to tell yet."""
+        """Take the next token of the sequence, and those that its grammar forces after it. None: nothing to tell
+        yet."""
+        piece = self._take(sampled)
+        self.sequence.forced = 0
+        if self.walk is None or not self._leap or (piece and piece.finish):
+            return piece
+        for token in self.walk.forced():
+            self.sequence.forced += 1
+            piece = _join(piece, self._take(Sampled(token)))
+            if piece and piece.finish:
+                break
+        return piece
+
+    def _take(self, sampled: Sampled) -> Piece | None:
         token = sampled.token
         self.sequence.append(token)
         if token in self._limits.stop_ids:
             return self._end("", "stop", met=False)
+        complete = self.walk.take(token) if self.walk else False
         text = self._detokenizer.feed(token)
         if self._logprobs:
             self._pending.append((self._decoded, self._logprob(sampled)))
@@ -80,8 +115,8 @@ class Choice:
         met = False
         if self._stops and text:
             text, met = self._stops.feed(text)
-        if met:
-            return self._end(text, "stop", met=True)
+        if met or complete:
+            return self._end(text, "stop", met=met)
         if self.sequence.history.length >= self._limits.most:
             return self._end(text, "length", met=False)
         if not text:

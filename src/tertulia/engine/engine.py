@@ -23,12 +23,14 @@ from tertulia.engine import ask
 from tertulia.engine.blocks import Blocks
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
 from tertulia.engine.choice import Choice, Piece
+from tertulia.engine.constraint import read_constraint
+from tertulia.engine.grammar import Grammars
 from tertulia.engine.model import BLOCK, Model
 from tertulia.engine.sampler import sample
 from tertulia.engine.scheduler import Pace, Pass, Scheduler, Sequence
 from tertulia.engine.template import Template
 from tertulia.engine.tokens import Tokens, open_tokens
-from tertulia.errors import Busy, EngineFault, TertuliaError
+from tertulia.errors import BadRequest, Busy, EngineFault, TertuliaError
 from tertulia.types import (
     ChatRequest,
     Chunk,
@@ -129,6 +131,7 @@ class Engine:
         if self.context < min(wanted, model.shape.context):
             log.warning("the KV pool holds %d tokens, so the context is %d and not %d", room, self.context, wanted)
         self._asker = ask.Asker(self._tokens, checkpoint, self.context)
+        self._grammars = Grammars(self._tokens, checkpoint.shape.vocabulary, checkpoint.stop_ids)
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
         self._counters = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "preemptions"), 0)
@@ -167,13 +170,16 @@ class Engine:
         return ask.refused(request)
 
     async def count(self, request: ChatRequest) -> int:
-        return len(await self._encode(request))
+        constraint = read_constraint(request)
+        return len(await self._encode(request, constraint.note if constraint else ""))
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer. Raises BadRequest (template, context, token ids), Busy when the queue is full, EngineFault."""
         if self._passes.done():
             raise EngineFault("the engine was stopped", retry_after=1)
-        prompt = await self._encode(request)
+        constraint = read_constraint(request)
+        grammar, unenforced = await self._grammars.compile(constraint) if constraint else (None, [])
+        prompt = await self._encode(request, constraint.note if constraint else "")
         plan = self._asker.plan(request, prompt, random.getrandbits(63))
         if len(self._scheduler.waiting) + plan.n > self._settings.queue:
             raise Busy(
@@ -186,10 +192,13 @@ class Engine:
                 first = sequences[0].prefixes if sequences else []
                 sequence = Sequence(prompt, plan.params[index], plan.history(), prefixes=first)
                 sequences.append(sequence)
-                self._choices[sequence] = (Choice(index, sequence, plan.limits, self._tokens), inbox)
+                walk = grammar.begin() if grammar else None
+                choice = Choice(index, sequence, plan.limits, self._tokens, walk, leap=not self._settings.exact)
+                self._choices[sequence] = (choice, inbox)
                 self._scheduler.add(sequence)
             self._wake.set()
-            answer = Answer(self.name, self._fingerprint, ChunkMeta(provider="local", warnings=plan.warnings))
+            meta = ChunkMeta(provider="local", warnings=plan.warnings + unenforced)
+            answer = Answer(self.name, self._fingerprint, meta)
             logprobs = bool(request.logprobs)
             pieces = await self._first(inbox, sequences)
             ended = 0
@@ -224,8 +233,8 @@ class Engine:
 
     # ------------------------------------------------------------ a request
 
-    async def _encode(self, request: ChatRequest) -> list[int]:
-        text = self._template.render(request)
+    async def _encode(self, request: ChatRequest, note: str = "") -> list[int]:
+        text = self._template.render(request, note)
         if len(text) < 20_000:
             return self._tokens.encode(text)
         return await asyncio.to_thread(self._tokens.encode, text)
@@ -276,21 +285,35 @@ class Engine:
             await self._wake.wait()
             return
         started = time.monotonic()
-        logits = await loop.run_in_executor(self._thread, self._model.forward, work.batch)
+        computing = loop.run_in_executor(self._thread, self._model.forward, work.batch)
+        allowed = self._allowed(work)  # while the pass runs
+        logits = await computing
         self._pace.learn(work, time.monotonic() - started)
         self._scheduler.advance(work)
-        self._tell(work, logits)
+        self._tell(work, logits, allowed)
 
-    def _tell(self, work: Pass, logits: NDArray[np.float32]) -> None:
+    def _allowed(self, work: Pass) -> dict[int, NDArray[np.bool_]]:
+        """For the rows whose choice has a grammar, the tokens that may come next."""
+        masks: dict[int, NDArray[np.bool_]] = {}
+        for row, sequence in enumerate(work.sampled):
+            if sequence in self._choices and (walk := self._choices[sequence][0].walk):
+                masks[row] = walk.allowed()
+        return masks
+
+    def _tell(self, work: Pass, logits: NDArray[np.float32], allowed: dict[int, NDArray[np.bool_]]) -> None:
         """Sample the rows that were asked for and pass the pieces on. Whoever left during the pass is passed over."""
         if not work.sampled:
             return
         params = [sequence.params for sequence in work.sampled]
         histories = [sequence.history for sequence in work.sampled]
-        for sequence, sampled in zip(work.sampled, sample(logits, params, histories), strict=True):
+        for sequence, sampled in zip(work.sampled, sample(logits, params, histories, allowed), strict=True):
             if sequence not in self._choices:
                 continue
             choice, inbox = self._choices[sequence]
+            if choice.walk and (limit := choice.walk.error):
+                self._leave(sequence)
+                inbox.put(BadRequest(f"the grammar met a limit: {limit[:200]}", param="response_format"))
+                continue
             piece = choice.feed(sampled)
             if piece is not None:
                 if piece.finish:

@@ -5,6 +5,7 @@ What chance decides depends on the seed, the choice and the place in the answer 
 batch, and not on whether the sequence was computed twice.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 
@@ -65,15 +66,24 @@ class Sampled:
     rivals: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
 
-def sample(logits: NDArray[np.float32], params: Items[Params], histories: Items[History]) -> list[Sampled]:
-    """The next token for each row of ``logits`` [rows, vocabulary], which are overwritten."""
-    if all(param.plain for param in params):
+def sample(
+    logits: NDArray[np.float32],
+    params: Items[Params],
+    histories: Items[History],
+    allowed: Mapping[int, NDArray[np.bool_]] | None = None,
+) -> list[Sampled]:
+    """The next token for each row of ``logits`` [rows, vocabulary], which are overwritten. ``allowed`` says, for some
+    rows, which tokens their grammar lets come."""
+    allowed = allowed or {}
+    if not allowed and all(param.plain for param in params):
         return [Sampled(token) for token in logits.argmax(1).tolist()]
     told = [row for row, param in enumerate(params) if param.top is not None]
-    own = {row: logits[row].copy() if params[row].changes_logits else logits[row] for row in told}
+    own = {row: logits[row].copy() if params[row].changes_logits or row in allowed else logits[row] for row in told}
     for row, param in enumerate(params):
         if param.changes_logits:
             _change(logits[row], param, histories[row])
+    for row, mask in allowed.items():
+        logits[row][~mask] = -np.inf
     tokens: list[int] = logits.argmax(1).tolist()
     for row, param in enumerate(params):
         if param.temperature > 0:

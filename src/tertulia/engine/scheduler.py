@@ -18,7 +18,8 @@ from tertulia.engine.sampler import History, Params
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """One choice being made: its tokens so far, and where their keys and values are."""
+    """One choice being made: its tokens so far, and where their keys and values are. ``forced`` tokens behind the last
+    sampled one had no alternative: they are computed in the same pass."""
 
     prompt: list[int]
     params: Params
@@ -27,6 +28,7 @@ class Sequence:
     prefixes: list[bytes] = field(default_factory=list[bytes])
     blocks: list[int] = field(default_factory=list[int])
     computed: int = 0
+    forced: int = 0
     cached: int = 0
     preemptions: int = 0
 
@@ -40,8 +42,8 @@ class Sequence:
 
     @property
     def answers(self) -> bool:
-        """Whether all but the last sampled token is computed."""
-        return self.pending == 1 and self.history.length > 0
+        """Whether all but the last sampled token, and what was forced by it, is computed."""
+        return self.pending == 1 + self.forced and self.history.length > self.forced
 
     def append(self, token: int) -> None:
         self.tokens.append(token)
@@ -57,16 +59,12 @@ class Pass:
     counts: list[int]
     sampled: list[Sequence]
     batch: Batch
-
-    @property
-    def answers(self) -> int:
-        """How many sequences give one token to it, and don't read."""
-        return self.counts.count(1)
+    answers: int
 
     @property
     def prefilled(self) -> int:
-        """Prompt tokens in it."""
-        return sum(self.counts) - self.answers
+        """Prompt tokens in it: those of all but the first ``answers`` sequences."""
+        return sum(self.counts[self.answers :])
 
 
 class Scheduler:
@@ -115,11 +113,15 @@ class Scheduler:
         counts: list[int] = []
         reading: list[Sequence] = []
         for sequence in self.running:
-            if sequence.answers or (self.exact and 0 < len(sequence.prompt) <= sequence.computed):
+            if sequence.answers:
+                chosen.append(sequence)
+                counts.append(sequence.pending)
+            elif self.exact and 0 < len(sequence.prompt) <= sequence.computed:
                 chosen.append(sequence)
                 counts.append(1)
             else:
                 reading.append(sequence)
+        answers = len(chosen)
         self._shortest = not self._shortest
         if self._shortest:
             reading.sort(key=lambda sequence: sequence.pending)
@@ -130,7 +132,7 @@ class Scheduler:
             chosen.append(sequence)
             counts.append(count)
             budget -= -(-count // BLOCK) * BLOCK
-        return _pass(chosen, counts) if chosen else None
+        return _pass(chosen, counts, answers) if chosen else None
 
     def _chunk(self, sequence: Sequence, budget: int) -> int:
         """How many of a sequence's tokens to read within ``budget``. One token alone would be computed as an answer's
@@ -203,7 +205,7 @@ class Scheduler:
         return False
 
 
-def _pass(chosen: list[Sequence], counts: list[int]) -> Pass:
+def _pass(chosen: list[Sequence], counts: list[int], answers: int) -> Pass:
     """One loop over plain lists: this runs before every token."""
     tokens: list[int] = []
     positions: list[int] = []
@@ -236,7 +238,7 @@ def _pass(chosen: list[Sequence], counts: list[int]) -> Pass:
         sampled=np.array(rows, np.int64),
         longest=longest,
     )
-    return Pass(chosen, counts, sampled, batch)
+    return Pass(chosen, counts, sampled, batch, answers)
 
 
 class Pace:

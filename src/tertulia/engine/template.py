@@ -67,12 +67,15 @@ class Template:
             raise StoreError(f"the model's chat template can't be read: {error}") from None
         self._special = special
 
-    def render(self, request: ChatRequest) -> str:
+    def render(self, request: ChatRequest, note: str = "") -> str:
         """The prompt for ``request``. A last message of the assistant's is left open, for the answer to continue it.
+        ``note`` is added to the system message.
 
         Raises TemplateRefused with the template's own words, BadRequest for a message that no text model can read.
         """
         messages = [_plain(message, index) for index, message in enumerate(request.messages)]
+        if note:
+            _add_note(messages, note)
         goes_on = _continues(request)
         if goes_on:
             messages[-1]["content"] += _END
@@ -97,6 +100,13 @@ class Template:
         if _END not in text:
             raise TemplateRefused("the model's chat template drops a last message of the assistant's", param="messages")
         return text[: text.rindex(_END)]
+
+
+def _add_note(messages: list[dict[str, Any]], note: str) -> None:
+    if messages[0]["role"] == "system":
+        messages[0]["content"] += f"\n\n{note}"
+    else:
+        messages.insert(0, {"role": "system", "content": note})
 
 
 def _continues(request: ChatRequest) -> bool:

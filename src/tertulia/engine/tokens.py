@@ -34,6 +34,10 @@ class Tokens:
                 "the messages hold half a surrogate pair, which is no character", param="messages"
             ) from None
 
+    def source(self) -> str:
+        """The tokenizer as the JSON of a tokenizer.json."""
+        return self._tokenizer.to_str()
+
     def word(self, token: int) -> str:
         """The token as people write it, for log-probabilities; half a character shows as U+FFFD."""
         return self.piece(token).decode("utf-8", "replace")

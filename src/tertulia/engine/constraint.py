@@ -1,0 +1,137 @@
+"""What a request wants its answer to look like, out of the many ways in which clients say it.
+
+OpenAI's ``response_format``, the spellings that Hugging Face's clients and TGI give it, and vLLM's
+``structured_outputs`` come to one thing: a grammar in llguidance's terms, and what of it the model should be told.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+from llguidance import LLMatcher
+
+from tertulia.errors import BadRequest
+from tertulia.types import ChatRequest
+
+LONGEST = 256 << 10
+"""Bytes that a schema, pattern or grammar may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """``grammar`` is llguidance's form of it; ``param`` is where it stands in the request. ``schema`` is the JSON
+    Schema it came from, if it did; without ``strict`` what can't be enforced of it is passed over. ``note`` is for the
+    model."""
+
+    grammar: str
+    param: str
+    schema: Any = None
+    strict: bool = True
+    note: str = ""
+
+
+def read_constraint(request: ChatRequest) -> Constraint | None:
+    """The constraint of ``request``, if it has one. Raises BadRequest where it can't be understood."""
+    asked, other = request.response_format or {}, request.structured_outputs or {}
+    free = asked.get("type", "text") == "text"
+    if other and not free:
+        raise BadRequest("response_format and structured_outputs exclude each other", param="structured_outputs")
+    if other:
+        return _structured(other)
+    if free:
+        return None
+    kind = asked["type"]
+    if kind in ("json_object", "json_schema", "json"):
+        return _json_format(kind, asked)
+    if kind == "regex":
+        return _regex(asked.get("value"), "response_format.value")
+    known = "text, json_object, json_schema, json, regex"
+    raise BadRequest(f"response_format.type is one of {known}, not {str(kind)[:40]!r}", param="response_format.type")
+
+
+def _json_format(kind: str, asked: dict[str, Any]) -> Constraint:
+    """``json_schema: {name, schema, ...}`` is OpenAI's; ``schema`` beside the type is what huggingface_hub sends to
+    some providers, ``value`` what it sends to a TGI."""
+    place, holder = "response_format", asked
+    if isinstance(asked.get("json_schema"), dict):
+        place, holder = "response_format.json_schema", asked["json_schema"]
+    elif isinstance(asked.get("value"), dict) and isinstance(asked["value"].get("schema"), dict):
+        place, holder = "response_format.value", asked["value"]
+    elif kind == "json_schema" and "schema" not in asked and "value" not in asked:
+        raise BadRequest("response_format.json_schema is required: {name, schema}", param="response_format.json_schema")
+    name = "value" if holder is asked and "value" in asked else "schema"
+    schema = holder.get(name)
+    strict = holder.get("strict") is not False
+    about = [str(holder[key]) for key in ("name", "description") if holder.get(key)] if holder is not asked else []
+    note = f"Answer in JSON: {' - '.join(about)}." if about else ""
+    return _json({"type": "object"} if schema is None else schema, f"{place}.{name}", strict, note)
+
+
+def _structured(asked: dict[str, Any]) -> Constraint:
+    given = [name for name in ("json", "regex", "choice", "grammar") if asked.get(name) is not None]
+    if len(given) != 1:
+        raise BadRequest("structured_outputs holds one of json, regex, choice, grammar", param="structured_outputs")
+    (name,) = given
+    value, param = asked[name], f"structured_outputs.{name}"
+    if name == "json":
+        return _json(value, param, strict=True)
+    if name == "regex":
+        return _regex(value, param)
+    if name == "choice":
+        choices = cast(list[Any], value) if isinstance(value, list) else []
+        if not choices or not all(isinstance(choice, str) and choice for choice in choices):
+            raise BadRequest(f"{param} is a list of the texts to choose from", param=param)
+        lark = "start: " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+        return Constraint(LLMatcher.grammar_from_lark(_bounded(lark, param)), param)
+    return Constraint(LLMatcher.grammar_from_lark(_bounded(value, param)), param)
+
+
+def _regex(value: Any, param: str) -> Constraint:
+    return Constraint(LLMatcher.grammar_from_regex(_bounded(value, param)), param)
+
+
+def _json(schema: Any, param: str, strict: bool, note: str = "") -> Constraint:
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except ValueError:
+            raise BadRequest(f"{param} is a JSON Schema, and this is not JSON", param=param) from None
+    if not isinstance(schema, dict | bool):
+        raise BadRequest(f"{param} is a JSON Schema: an object", param=param)
+    _bounded(json.dumps(schema), param)
+    # Fixed white space: then keys and punctuation are forced, and cost no pass.
+    options: Any = {"whitespace_flexible": False, "lenient": not strict}
+    whole = cast(dict[str, Any], schema if isinstance(schema, dict) else {"anyOf": [{}]} if schema else {"not": {}})
+    return Constraint(LLMatcher.grammar_from_json_schema(whole, overrides=options), param, whole, strict, note)
+
+
+def _bounded(value: Any, param: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"{param} is a text", param=param)
+    if len(value) > LONGEST:
+        raise BadRequest(f"{param} is longer than {LONGEST >> 10} KiB", param=param)
+    return value
+
+
+_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_VALUES = ("const", "enum", "default", "examples")
+
+
+def find_keyword(schema: Any, keyword: str, path: str) -> str:
+    """The path of the first place where ``schema`` uses ``keyword`` as one (not as a property's name)."""
+    if isinstance(schema, list):
+        items = enumerate(cast(list[Any], schema))
+        return next((found for i, item in items if (found := find_keyword(item, keyword, f"{path}[{i}]"))), "")
+    if not isinstance(schema, dict):
+        return ""
+    fields = cast(dict[str, Any], schema)
+    if keyword in fields:
+        return f"{path}.{keyword}"
+    for name, value in fields.items():
+        if name in _VALUES:
+            continue
+        inner = cast(dict[str, Any], value) if name in _NAMED and isinstance(value, dict) else {"": value}
+        for label, part in inner.items():
+            if found := find_keyword(part, keyword, f"{path}.{name}{'.' if label else ''}{label}"):
+                return found
+    return ""
