@@ -290,3 +290,10 @@ def test_templates_of_known_models_are_rendered(path: Path) -> None:
         return
     text = template.render(ChatRequest(messages=messages))
     assert text.index("Que horas são?") < text.index("Obrigada!")
+
+
+def test_arguments_that_are_nested_too_deeply_are_passed_on_as_text() -> None:
+    call = ToolCall(CallFunction("f", arguments="[" * 100_000))
+    messages = [Message("user", "x"), Message("assistant", tool_calls=[call]), Message("tool", "y")]
+    source = "{{ messages[1].tool_calls[0].function.arguments | length }}"
+    assert Template(source, {}).render(ChatRequest(messages=messages)) == "100000"

@@ -5,6 +5,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from echo import Echo
 from talk import Ask, chat, post, until
 from tertulia.config import Config
@@ -79,6 +81,27 @@ async def test_what_is_not_http_is_refused_in_our_words(connect: Any, ask: Ask):
         assert b" 400 " in head and b"X-Error-Message:" in head
         assert "not an HTTP request" in json.loads(body)["error"]["message"]
     assert (await ask(chat("one"))).status == 200
+
+
+async def test_bytes_that_are_refused_are_quoted_nowhere(connect: Any, caplog: pytest.LogCaptureFixture):
+    """They may be a token, or a message."""
+    caplog.set_level("INFO")
+    heads = [b"Authorization : Bearer SECRET", b"Authorization: Bearer \x01SECRET", b"A: " + b"SECRET" * 2000]
+    for head in heads:
+        reader, _ = await connect(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n")
+        answer = await reader.read()
+        assert b" 400 " in answer and b"SECRET" not in answer
+    assert "SECRET" not in caplog.text
+
+
+async def test_a_body_that_is_not_what_its_head_says_is_refused_without_ado(
+    connect: Any, caplog: pytest.LogCaptureFixture
+):
+    request = post(chat("one")).replace(b"Content-Length", b"Content-Encoding: gzip\r\nContent-Length")
+    reader, _ = await connect(request)
+    assert b" 400 " in await reader.readline()
+    await asyncio.sleep(0.1)
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_head_that_is_too_long_is_refused(connect: Any):

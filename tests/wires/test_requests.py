@@ -231,6 +231,12 @@ def test_a_body_that_is_no_request(body: bytes, what: str):
         ({"top_logprobs": 5}, "top_logprobs", "top_logprobs needs logprobs: true beside it"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "top_logprobs must be between 0 and 20, not 21"),
         ({"logit_bias": {"Paris": 1}}, "logit_bias", "logit_bias maps token ids to numbers; 'Paris' is no token id"),
+        (
+            {"logit_bias": {"9" * 20: 1}},
+            "logit_bias",
+            f"logit_bias maps token ids to numbers; '{'9' * 20}' is no token id",
+        ),
+        ({"repetition_penalty": 0}, "repetition_penalty", "repetition_penalty must be between 0.01 and 10, not 0"),
         ({"logit_bias": {"5": 101}}, "logit_bias", "logit_bias must be between -100 and 100"),
         ({"logit_bias": [1, 300]}, "logit_bias", "logit_bias holds numbers between -100 and 100"),
         ({"stop_token_ids": [1, -1]}, "stop_token_ids[1]", "stop_token_ids[1] must be at least 0, not -1"),

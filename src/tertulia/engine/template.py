@@ -154,6 +154,6 @@ def _plain(message: Message, index: int) -> dict[str, Any]:
 def _call(function: CallFunction) -> dict[str, Any]:
     arguments = function.parameters if function.arguments is None else function.arguments
     if isinstance(arguments, str):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             arguments = json.loads(arguments)
     return {"name": function.name, "arguments": {} if arguments is None else arguments}

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -80,6 +81,11 @@ class Connection(RequestHandler):
             self._silence.cancel()
         super().connection_lost(exc)
 
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """A body that can't be read is its sender's fault, who has been told: it needs no traceback."""
+        if not isinstance(options.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **options)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -91,7 +97,8 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun: it can't be replaced by an error")
         kind = errors.by_status(status)
-        what = one_line(message or str(exc or "the request can't be read"), 200)
+        # aiohttp quotes the bytes at fault, which may be a token or a message: they go no further.
+        what = one_line(re.split(r":?\s*b['\"]", message or str(exc or "it can't be read"))[0], 200)
         response = Exchange(request).error(kind(f"this is not an HTTP request that can be answered: {what}"))
         response.force_close()
         log.info("refused a connection's bytes: %s", what)

@@ -104,7 +104,7 @@ def _check(request: ChatRequest, given: dict[str, Any]) -> None:
         raise BadRequest("top_logprobs needs logprobs: true beside it", param="top_logprobs")
     if isinstance(request.logit_bias, dict):
         for key in request.logit_bias:
-            if not (key.isascii() and key.isdigit()):
+            if not (key.isascii() and key.isdigit() and len(key) < 12):
                 raise BadRequest(
                     f"logit_bias maps token ids to numbers; {show(key)} is no token id", param="logit_bias"
                 )
