@@ -11,17 +11,37 @@ import uvloop
 
 from bench import worker
 from tertulia import config
+from tertulia.engine import grammar
 from tertulia.engine.engine import Engine
+from tertulia.engine.grammar import Walk
 from tertulia.types import ChatRequest, Message
 
 QUIET = 1.5
 """Seconds for which running answers are watched before and after something disturbs them."""
 
 
-async def stream(engine: Engine, text: str, most: int, times: list[float]) -> dict[str, Any]:
-    """One greedy answer of ``most`` tokens: its text, its tokens, and in ``times`` when each piece came."""
+FORCED: list[int] = []
+"""How many tokens each grammar's state was found to force, since the last question."""
+
+
+class Watched(Walk):
+    """A walk that notes what it forces."""
+
+    def forced(self) -> list[int]:
+        tokens = super().forced()
+        FORCED.append(len(tokens))
+        return tokens
+
+
+async def stream(engine: Engine, text: str, most: int, times: list[float], schema: Any = None) -> dict[str, Any]:
+    """One greedy answer of ``most`` tokens, or one that fits ``schema``: its text, its tokens, and in ``times`` when
+    each piece came."""
     request = ChatRequest(
-        messages=[Message(role="user", content=text)], temperature=0, max_tokens=most, ignore_eos=True, stream=True
+        messages=[Message(role="user", content=text)],
+        temperature=0,
+        max_tokens=most,
+        ignore_eos=schema is None,
+        response_format=schema and {"type": "json_schema", "json_schema": {"name": "book", "schema": schema}},
     )
     pieces: list[str] = []
     started, usage = time.perf_counter(), None
@@ -41,15 +61,21 @@ async def stream(engine: Engine, text: str, most: int, times: list[float]) -> di
     }
 
 
-async def chats(engine: Engine, texts: list[str], most: int) -> dict[str, Any]:
-    """Answer ``texts`` at once."""
+async def chats(engine: Engine, texts: list[str], most: int | list[int], schema: Any = None) -> dict[str, Any]:
+    """Answer ``texts`` at once, each with ``most`` tokens or with its own number of them."""
+    bounds = most if isinstance(most, list) else [most] * len(texts)
     before, started = worker.cpu(), time.perf_counter()
-    answers = await asyncio.gather(*(stream(engine, text, most, []) for text in texts))
+    FORCED.clear()
+    answers = await asyncio.gather(
+        *(stream(engine, text, bound, [], schema) for text, bound in zip(texts, bounds, strict=True))
+    )
     spent, wall = worker.cpu() - before, time.perf_counter() - started
     return {
         "cpu": spent,
         "wall": wall,
         "tokens": sum(answer["tokens"] for answer in answers),
+        "lengths": [answer["tokens"] for answer in answers],
+        "forced": sum(FORCED),
         "texts": [answer["text"] for answer in answers],
         "prompts": [answer["prompt"] for answer in answers],
         "first": [answer["first"] for answer in answers],
@@ -74,6 +100,7 @@ async def beside(engine: Engine, texts: list[str], long: str, most: int) -> dict
 
 
 def main() -> None:
+    grammar.Walk = Watched  # type: ignore[misc]
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
     loop = uvloop.new_event_loop()
     settings = config.Engine(threads=threads)

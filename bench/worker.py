@@ -36,9 +36,9 @@ class Worker:
         self._process.stdin.flush()
         return self._read()
 
-    def chats(self, texts: list[str], most: int) -> Answer:
-        """For the worker ``ours``: answer ``texts`` at once, ``most`` tokens each."""
-        return self.ask(do="chats", texts=texts, most=most)
+    def chats(self, texts: list[str], most: int | list[int], schema: Any = None) -> Answer:
+        """For the worker ``ours``: answer ``texts`` at once, ``most`` tokens each, or in the form of ``schema``."""
+        return self.ask(do="chats", texts=texts, most=most, schema=schema)
 
     def _read(self) -> Answer:
         assert self._process.stdout

@@ -63,7 +63,16 @@ class Local:
         return []
 
     async def metrics(self) -> str:
-        return "".join([await child.metrics() for child in self._children.values()])
+        """The figures of all engines, those of one name together under one ``# TYPE``, as Prometheus wants them."""
+        families: dict[str, list[str]] = {}
+        for child in self._children.values():
+            head = ""
+            for line in (await child.metrics()).splitlines(keepends=True):
+                head = line if line.startswith("#") else head
+                family = families.setdefault(head, [])
+                if line != head:
+                    family.append(line)
+        return "".join(head + "".join(lines) for head, lines in families.items())
 
     def _open(self, name: str | None) -> Child:
         """The child for a model, started if it was not."""

@@ -1,0 +1,90 @@
+"""The models of this machine: found in the store, started when they are asked for."""
+
+import json
+import sys
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tertulia.catalog.store import Installed, Store
+from tertulia.errors import StoreError, UnknownModel
+from tertulia.fold import fold
+from tertulia.net import Net
+from tertulia.providers.child import Child
+from tertulia.providers.local import Local
+from tertulia.types import ChatRequest, Message
+
+TESTS = Path(__file__).parent.parent
+
+
+def install(store: Path, name: str) -> None:
+    folder = store / name.replace("/", "--")
+    folder.mkdir(parents=True)
+    facts = {"id": name, "source": "test", "sha256": "0" * 64, "bytes": 1, "format": "gguf", "quantization": "Q4_0"}
+    more: dict[str, Any] = {"architecture": "llama", "context": 64, "template": "gguf", "tokenizer": "gguf"}
+    (folder / "manifest.json").write_text(json.dumps(facts | more | {"created": 7, "files": []}))
+
+
+@pytest.fixture
+async def local(tmp_path: Path) -> AsyncGenerator[Callable[..., Local]]:
+    """A Local over a store of two models, whose engines only echo."""
+    for name in ("test/echo", "other/echo-2"):
+        install(tmp_path, name)
+    made: list[Local] = []
+    async with Net() as net:
+
+        def child(model: Installed) -> Child:
+            return Child(net, [sys.executable, "-m", "echo"], name=model.id, env={"PYTHONPATH": str(TESTS)})
+
+        def make(*ids: str, fits: Callable[[Installed], None] = lambda _: None) -> Local:
+            made.append(Local(Store(tmp_path), ids, child, fits))
+            return made[-1]
+
+        yield make
+        for one in made:
+            await one.stop()
+
+
+async def say(local: Local, model: str | None, text: str = "hello there") -> str | None:
+    request = ChatRequest(messages=[Message(role="user", content=text)], model=model)
+    return fold([chunk async for chunk in local.chat(request)]).choices[0].message.content
+
+
+async def test_the_first_named_is_the_default_and_others_are_started_when_asked_for(
+    local: Callable[..., Local],
+) -> None:
+    models = local("other/echo-2")
+    models.start()
+    assert [(card.id, card.status) for card in models.models()] == [
+        ("other/echo-2", "loading"),
+        ("test/echo", "installed"),
+    ]
+    assert await say(models, None) == "hello there"
+    assert models.ready
+    assert await say(models, "test/echo") == "hello there"
+    assert {card.status for card in models.models()} == {"ready"}
+
+
+async def test_what_is_not_installed_or_does_not_fit_is_said(local: Callable[..., Local]) -> None:
+    def full(_: Installed) -> None:
+        raise StoreError("no room")
+
+    models = local("test/echo")
+    with pytest.raises(UnknownModel, match="tertulia pull org/three"):
+        await say(models, "org/three")
+    with pytest.raises(StoreError, match="no room"):
+        await say(local(fits=full), "other/echo-2")
+
+
+async def test_the_figures_of_several_engines_are_one_text(local: Callable[..., Local]) -> None:
+    models = local("test/echo", "other/echo-2")
+    models.start()
+    for name in ("test/echo", "other/echo-2"):
+        await say(models, name)
+    text = await models.metrics()
+    families = [family.name for family in text_string_to_metric_families(text)]
+    assert families and len(families) == len(set(families))
+    assert len([line for line in text.splitlines() if line.startswith("tertulia_engine_")]) == 2 * len(families)
