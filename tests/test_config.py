@@ -49,8 +49,8 @@ def test_a_flag_wins_over_a_variable_and_a_variable_over_the_file(tmp_path: Path
     [
         ("engine.kv", "512M", 512 << 20),
         ("engine.kv", "1.5g", 3 << 29),
-        ("engine.kv", "64k", 64 << 10),
-        ("engine.kv", 7, 7),
+        ("server.body_limit", "64k", 64 << 10),
+        ("engine.queue", 7, 7),
         ("engine.queue_timeout", "2.5", 2.5),
         ("server.open", "true", True),
         ("server.open", "0", False),
@@ -109,3 +109,37 @@ def test_a_child_is_configured_as_we_are(tmp_path: Path) -> None:
     ours.store.path = tmp_path
     its = config.load(environ=config.child_environment(ours, {"TERTULIA_TOKENS": "a"}))
     assert (its.engine, its.store.path, its.server.tokens) == (ours.engine, tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("server.port", 99_999),
+        ("server.port", -1),
+        ("engine.batch", 0),
+        ("engine.queue", -1),
+        ("engine.context", -5),
+        ("engine.threads", -1),
+        ("engine.kv", "10K"),
+        ("engine.kv", "infG"),
+        ("engine.weights", "zzz"),
+        ("server.idle_timeout", -1),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused(tmp_path: Path, flag: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"--{flag.partition('.')[2].replace('_', '-')}"):
+        load(tmp_path, {flag: value})
+
+
+def test_tokens_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no token"):
+        load(tmp_path, TERTULIA_TOKENS=" , ")
+
+
+def test_a_child_reads_no_file_and_leaves_the_time_to_us(tmp_path: Path) -> None:
+    (tmp_path / ".config" / "tertulia").mkdir(parents=True)
+    (tmp_path / ".config" / "tertulia" / "config.toml").write_text("[engine]\nkv = 'broken'")
+    ours = config.load(flags={"server.body_limit": "128M"}, environ={})
+    its = config.load(environ=config.child_environment(ours, {"HOME": str(tmp_path)}))
+    assert its.server.first_token_timeout == its.server.idle_timeout == 0
+    assert its.server.body_limit >= ours.server.body_limit

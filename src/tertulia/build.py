@@ -15,7 +15,7 @@ from tertulia import config as configuration
 from tertulia.catalog import catalog, memory
 from tertulia.catalog.store import Installed, Store
 from tertulia.config import Config
-from tertulia.errors import StoreError
+from tertulia.errors import ConfigError, StoreError
 from tertulia.net import Net
 from tertulia.providers.child import Child
 from tertulia.providers.local import Local
@@ -89,7 +89,10 @@ class Line(Remote):
 
 
 def remote(url: str, token: str) -> Line:
-    """A Backend at an OpenAI-compatible address, with or without its ``/v1``."""
+    """A Backend at an OpenAI-compatible address, with or without its ``/v1``. Raises ConfigError for a token that can't
+    stand in a header."""
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError("the token holds what can't be sent: letters, digits and signs of ASCII can")
     return Line(url, token)
 
 

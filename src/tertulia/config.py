@@ -7,6 +7,7 @@ the file.
 
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -87,9 +88,11 @@ def load(
     config.store.path = _home(environ, "XDG_DATA_HOME", ".local/share") / "tertulia" / "models"
     config.store.hub = environ.get("HF_ENDPOINT") or config.store.hub
     config.store.hub_token = environ.get("HF_TOKEN", "")
-    file = path or _home(environ, "XDG_CONFIG_HOME", ".config") / "tertulia" / "config.toml"
-    if path is not None or file.is_file():
-        _apply_file(config, file)
+    usual = _home(environ, "XDG_CONFIG_HOME", ".config") / "tertulia" / "config.toml"
+    if path is not None:
+        _apply_file(config, path)
+    elif environ.get("TERTULIA_CONFIG", "usual") and usual.is_file():
+        _apply_file(config, usual)
     for table, section in _tables(config).items():
         for name in _names(section):
             variable = f"TERTULIA_{table}_{name}".upper()
@@ -97,6 +100,8 @@ def load(
                 _set(section, name, environ[variable], variable)
     if environ.get("TERTULIA_TOKENS"):
         _set(config.server, "tokens", environ["TERTULIA_TOKENS"], "TERTULIA_TOKENS")
+        if not config.server.tokens:
+            raise ConfigError("TERTULIA_TOKENS is set, and there is no token in it")
     for key, value in (flags or {}).items():
         if value is not None:
             table, name = key.split(".")
@@ -105,8 +110,9 @@ def load(
 
 
 def child_environment(config: Config | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a process that we start: ours, less the secrets that it has no use for, and with ``config``'s
-    engine and store spelt out as variables."""
+    """The environment for a process that we start: ours, less the secrets that it has no use for. With ``config`` it is
+    an engine's: all that it has to know is spelt out as variables, and it reads no file. The time of an answer is the
+    gateway's business alone."""
     secret = ("TERTULIA_TOKENS", "TERTULIA_SERVER_TOKENS", "HF_TOKEN")
     own = {name: value for name, value in environ.items() if name not in secret}
     if config is not None:
@@ -115,7 +121,12 @@ def child_environment(config: Config | None = None, environ: Mapping[str, str] =
             for name in _names(config.engine)
             if name != "model"
         }
-        own["TERTULIA_STORE_PATH"] = str(config.store.path)
+        own |= {"TERTULIA_STORE_PATH": str(config.store.path), "TERTULIA_CONFIG": ""}
+        own |= {f"TERTULIA_SERVER_{name}_TIMEOUT": "0" for name in ("FIRST_TOKEN", "IDLE", "TOTAL")}
+        own |= {
+            "TERTULIA_SERVER_BODY_LIMIT": str(2 * config.server.body_limit),
+            "TERTULIA_SERVER_CONNECTIONS": "100000",
+        }
     return own
 
 
@@ -159,11 +170,27 @@ def _nearest(word: str, known: list[str]) -> str:
 def _set(section: Any, name: str, value: Any, where: str) -> None:
     kind = next(item.type for item in dataclasses.fields(section) if item.name == name)
     try:
-        setattr(section, name, _cast(value, kind))
-    except (KeyError, TypeError, ValueError):
+        known = _cast(value, kind)
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise ConfigError(f"{where}: {value!r} is not {_KINDS.get(kind, 'a list of words')}") from None
+    least, most = _RANGES.get(name, (0, math.inf))
+    if isinstance(known, int | float) and not least <= known <= most:
+        bound = f"between {least} and {most}" if most < math.inf else f"at least {least}"
+        raise ConfigError(f"{where}: {value!r} is out of bounds, which is {bound}")
+    if name in _WORDS and known not in _WORDS[name]:
+        raise ConfigError(f"{where}: {value!r} is none of {', '.join(_WORDS[name])}")
+    setattr(section, name, known)
 
 
+_RANGES: dict[str, tuple[float, float]] = {
+    "port": (0, 65535),
+    "body_limit": (1024, math.inf),
+    "connections": (1, math.inf),
+    "threads": (0, 1024),
+    "kv": (1 << 20, math.inf),
+    "batch": (1, 4096),
+}
+_WORDS = {"weights": ("int8", "f32")}
 _KINDS: dict[Any, str] = {
     int: "a whole number (sizes may end in K, M or G)",
     float: "a number",

@@ -268,6 +268,12 @@ async def test_a_full_queue_turns_away_with_429(start: Start) -> None:
     assert whole(engine)
 
 
+async def test_free_seats_are_no_queue(start: Start) -> None:
+    engine = await start(queue=0, batch=8)
+    completion = await ask(engine, n=8)
+    assert len(completion.choices) == 8
+
+
 async def test_a_wait_too_long_in_the_queue_turns_away_with_429(start: Start) -> None:
     engine = await start(batch=1, queue_timeout=0.05)
     running = engine.chat(request(max_tokens=4000))

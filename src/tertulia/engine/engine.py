@@ -181,7 +181,8 @@ class Engine:
         grammar, unenforced = await self._grammars.compile(constraint) if constraint else (None, [])
         prompt = await self._encode(request, constraint.note if constraint else "")
         plan = self._asker.plan(request, prompt, random.getrandbits(63))
-        if len(self._scheduler.waiting) + plan.n > self._settings.queue:
+        seats = max(self._settings.batch - len(self._scheduler.running), 0)
+        if len(self._scheduler.waiting) + plan.n > self._settings.queue + seats:
             raise Busy(
                 f"{self._settings.queue} requests are waiting already; try again in a few seconds", retry_after=5
             )

@@ -108,4 +108,7 @@ def _from_file(server: Server) -> list[str]:
         lines = server.tokens_file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"tokens_file {server.tokens_file}: {error}") from None
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not tokens:
+        raise ConfigError(f"tokens_file {server.tokens_file}: there is no token in it")
+    return tokens

@@ -78,6 +78,8 @@ def write_request(request: ChatRequest) -> bytes:
         return _encoder.encode(fields)
     except RecursionError:
         raise BadRequest("the body is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise BadRequest("there is half a surrogate pair in the request: it is not text", param="messages") from None
 
 
 def _decode(body: bytes) -> Any:
