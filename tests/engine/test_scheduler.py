@@ -352,8 +352,7 @@ def test_nothing_to_do_is_no_pass() -> None:
 
 
 def passed(answers: int, read: int = 0) -> Pass:
-    counts = [1] * answers + ([read] if read else [])
-    return Pass([], counts, [], None)  # type: ignore[arg-type]
+    return Pass([], [1] * answers + [read] * bool(read), [], None, answers)  # type: ignore[arg-type]
 
 
 @given(

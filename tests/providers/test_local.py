@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tertulia.catalog.store import Installed, Store
-from tertulia.errors import StoreError, UnknownModel
+from tertulia.errors import StoreError, UnknownModel, Upstream
 from tertulia.fold import fold
 from tertulia.net import Net
 from tertulia.providers.child import Child
@@ -75,8 +75,10 @@ async def test_what_is_not_installed_or_does_not_fit_is_said(local: Callable[...
     models = local("test/echo")
     with pytest.raises(UnknownModel, match="tertulia pull org/three"):
         await say(models, "org/three")
-    with pytest.raises(StoreError, match="no room"):
+    with pytest.raises(Upstream, match="no room"):
         await say(local(fits=full), "other/echo-2")
+    with pytest.raises(StoreError, match="no room"):
+        local("other/echo-2", fits=full).start()
 
 
 async def test_the_figures_of_several_engines_are_one_text(local: Callable[..., Local]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from tertulia.catalog import catalog
 from tertulia.catalog.store import Installed, Store
-from tertulia.errors import UnknownModel
+from tertulia.errors import StoreError, UnknownModel, Upstream
 from tertulia.providers.child import Child
 from tertulia.types import ChatRequest, Chunk, ModelCard
 
@@ -42,7 +42,7 @@ class Local:
         await asyncio.gather(*(child.stop() for child in self._children.values()))
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        answer = self._open(request.model).chat(request)
+        answer = self._asked(request).chat(request)
         try:
             async for chunk in answer:
                 yield chunk
@@ -50,7 +50,7 @@ class Local:
             await answer.aclose()
 
     async def count(self, request: ChatRequest) -> int:
-        return await self._open(request.model).count(request)
+        return await self._asked(request).count(request)
 
     def models(self) -> list[ModelCard]:
         """The default model first, then the others by name."""
@@ -73,6 +73,13 @@ class Local:
                 if line != head:
                     family.append(line)
         return "".join(head + "".join(lines) for head, lines in families.items())
+
+    def _asked(self, request: ChatRequest) -> Child:
+        """The child that ``request`` is for. Raises Upstream if it can't be loaded beside the others."""
+        try:
+            return self._open(request.model)
+        except StoreError as error:
+            raise Upstream(error.message, param="model") from None
 
     def _open(self, name: str | None) -> Child:
         """The child for a model, started if it was not."""
