@@ -185,7 +185,7 @@ async def test_a_backend_that_does_not_begin_is_a_504(stream: bool, ask: Ask, ba
 @pytest.mark.usefixtures("short")
 async def test_a_backend_that_pauses_too_long_is_told_in_the_stream(ask: Ask, backend: Echo):
     said = await ask(chat("one !stall two", stream=True))
-    assert said.events[-1]["error"]["message"] == "the answer paused for 0.2 s"
+    assert said.events[-1]["error"]["message"] == "the answer paused for 0.2 s (idle_timeout in [server])"
     assert (await ask(chat("one !stall two"))).status == 504
     assert (backend.open, backend.closed) == (0, 2)
 

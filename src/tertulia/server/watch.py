@@ -75,7 +75,7 @@ class Watch:
         if server.total_timeout:
             due.append(self.start + server.total_timeout)
             if now >= due[-1]:
-                return self.stop(Timeout(f"the answer was not done after {server.total_timeout:g} s"))
+                return self.stop(Timeout(f"the answer was not done after {server.total_timeout:g} s (total_timeout in [server])"))
         bound = server.idle_timeout if self.beats else server.first_token_timeout
         if bound:
             due.append(self.last + bound)
@@ -96,5 +96,7 @@ class Watch:
             if self._request.transport is not None:
                 self._request.transport.abort()
             return
-        what = "the answer paused for" if self.beats else "the answer did not begin within"
-        self.stop(Timeout(f"{what} {bound:g} s"))
+        if self.beats:
+            return self.stop(Timeout(f"the answer paused for {bound:g} s (idle_timeout in [server])"))
+        what = f"the answer did not begin within {bound:g} s (first_token_timeout in [server])"
+        return self.stop(Timeout(f"{what}: a shorter prompt is read sooner"))
