@@ -39,6 +39,8 @@ class Fold:
         self._choices: dict[int, _Choice] = {}
 
     def add(self, chunk: Chunk) -> None:
+        if chunk.sign_of_life:
+            return
         if self._first is None:
             self._first = chunk
         if self._fingerprint is None:

@@ -2,6 +2,8 @@
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
+BUSY = b": busy\n\n"
+"""A comment that says more than a ping: not only the connection lives, the work goes on."""
 
 
 def encode(data: bytes) -> bytes:

@@ -241,6 +241,10 @@ class Chunk(Struct, kw_only=True):
     """A piece of a streamed answer. A Backend's last chunk has no choice and carries the usage, always; whether the
     client sees it is the wire's business (``stream_options.include_usage``).
 
+    A chunk with neither choice nor usage is a sign of life: the work goes on, there is only nothing to tell yet (a long
+    prompt is being read, the answer lost its memory to others for a while). It may come at any time, and is for those
+    who hold the clock; the client never sees it.
+
     ``raw`` is the JSON it was read from, if it was read: who changes a chunk sets it to None. ``meta`` stands on the
     first chunk only. Neither travels.
     """
@@ -254,6 +258,10 @@ class Chunk(Struct, kw_only=True):
     usage: Usage | UnsetType | None = UNSET
     raw: bytes | UnsetType = UNSET
     meta: ChunkMeta | UnsetType = UNSET
+
+    @property
+    def sign_of_life(self) -> bool:
+        return not self.choices and self.usage is UNSET
 
 
 class AnswerFunction(Struct):

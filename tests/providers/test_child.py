@@ -83,7 +83,7 @@ async def test_a_chat_does_not_wait_for_ever(make: Make):
 
 
 @pytest.mark.parametrize(
-    ("order", "how"), [("!die", "it ended with status 3: about to die"), ("!kill", "it was killed by SIGKILL")]
+    ("order", "how"), [("!die", "it ended with status 3; the log says more"), ("!kill", "it was killed by SIGKILL")]
 )
 async def test_a_death_is_told_to_who_waited_and_in_the_log_and_repaired(
     make: Make, order: str, how: str, caplog: pytest.LogCaptureFixture
@@ -95,6 +95,7 @@ async def test_a_death_is_told_to_who_waited_and_in_the_log_and_repaired(
             await all_of(child.chat(said(before + order)))
         assert await text(child, "again") == "again"
     assert f"local: {how}; starting it again in 0.05 s" in caplog.text
+    assert order != "!die" or "the last that it said was: about to die" in caplog.text
 
 
 async def test_what_was_said_before_a_death_is_given(make: Make):

@@ -46,23 +46,27 @@ from tertulia.types import (
 log = logging.getLogger("tertulia.engine")
 
 
+PULSE = 5.0
+"""Seconds between signs of life to those who have begun and have nothing to tell."""
+
+
 class Inbox:
-    """The pieces of one request on their way from the passes to its generator."""
+    """The pieces of one request on their way from the passes to its generator; None is a sign of life."""
 
     def __init__(self) -> None:
-        self._items: list[Piece | TertuliaError] = []
+        self._items: list[Piece | TertuliaError | None] = []
         self._here = asyncio.Event()
 
-    def put(self, item: Piece | TertuliaError) -> None:
+    def put(self, item: Piece | TertuliaError | None) -> None:
         self._items.append(item)
         self._here.set()
 
-    async def take(self) -> list[Piece]:
+    async def take(self) -> list[Piece | None]:
         """All that has come, at least one. Raises the error that was put."""
         await self._here.wait()
         self._here.clear()
         items, self._items = self._items, []
-        pieces: list[Piece] = []
+        pieces: list[Piece | None] = []
         for item in items:
             if isinstance(item, TertuliaError):
                 raise item
@@ -92,6 +96,10 @@ class Answer:
         if logprobs:
             choice.logprobs = Logprobs(piece.logprobs)
         return self._chunk([choice], UNSET)
+
+    def sign(self) -> Chunk:
+        """A sign of life; what goes with the first chunk still waits for that."""
+        return Chunk(id=self._id, created=self._created, model=self._model, choices=[])
 
     def last(self, usage: Usage) -> Chunk:
         return self._chunk([], usage)
@@ -135,7 +143,9 @@ class Engine:
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
         self._counters = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "preemptions"), 0)
+        self._made = 0
         self._passes = asyncio.create_task(self._run(), name="engine passes")
+        self._pulse = asyncio.create_task(self._tell_life(), name="engine pulse")
 
     @classmethod
     async def load(cls, folder: Path, *, name: str, digest: str, settings: config.Engine) -> "Engine":
@@ -155,8 +165,9 @@ class Engine:
 
     async def aclose(self) -> None:
         """Stop; running requests end with an error."""
-        self._passes.cancel()
-        await asyncio.gather(self._passes, return_exceptions=True)
+        for task in (self._passes, self._pulse):
+            task.cancel()
+        await asyncio.gather(self._passes, self._pulse, return_exceptions=True)
         self._fail(EngineFault("the engine is being stopped", retry_after=1))
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -205,6 +216,9 @@ class Engine:
             ended = 0
             while True:
                 for piece in pieces:
+                    if piece is None:
+                        yield answer.sign()
+                        continue
                     ended += piece.finish is not None
                     yield answer.chunk(piece, logprobs)
                 if ended == plan.n:
@@ -240,7 +254,7 @@ class Engine:
             return self._tokens.encode(text)
         return await asyncio.to_thread(self._tokens.encode, text)
 
-    async def _first(self, inbox: Inbox, sequences: list[Sequence]) -> list[Piece]:
+    async def _first(self, inbox: Inbox, sequences: list[Sequence]) -> list[Piece | None]:
         """The first pieces. A request that is still in the queue when its time is up is turned away."""
         task = asyncio.ensure_future(inbox.take())
         try:
@@ -289,6 +303,7 @@ class Engine:
         computing = loop.run_in_executor(self._thread, self._model.forward, work.batch)
         allowed = self._allowed(work)  # while the pass runs
         logits = await computing
+        self._made += 1
         self._pace.learn(work, time.monotonic() - started)
         self._scheduler.advance(work)
         self._tell(work, logits, allowed)
@@ -320,6 +335,16 @@ class Engine:
                 if piece.finish:
                     self._leave(sequence)
                 inbox.put(piece)
+
+    async def _tell_life(self) -> None:
+        """As long as passes are made, tell those who have begun that they have not been forgotten."""
+        seen = 0
+        while True:
+            await asyncio.sleep(PULSE)
+            if seen != (seen := self._made):
+                begun = (sequence for sequence in self._choices if sequence.blocks or sequence.preemptions)
+                for inbox in {self._choices[sequence][1] for sequence in begun}:
+                    inbox.put(None)
 
     def _fail(self, error: TertuliaError) -> None:
         for sequence, (_, inbox) in list(self._choices.items()):

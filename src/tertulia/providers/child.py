@@ -249,8 +249,13 @@ class Child:
             how = f"ended with status {status}" if status >= 0 else f"was killed by {signal.Signals(-status).name}"
         except ValueError:
             how = f"was killed by signal {-status}"
-        words = [line for line in self._said if line.strip()][-3:]
-        return f"it {how}{': ' if words else ''}{' | '.join(words)}"[:600]
+        words = " | ".join([line for line in self._said if line.strip()][-3:])[:500]
+        if not words:
+            return f"it {how}"
+        if self.state == "ready":  # its lines may be of other callers' requests: they are for the log
+            log.error("%s: the last that it said was: %s", self.name, words)
+            return f"it {how}; the log says more"
+        return f"it {how}: {words}"
 
     async def _end(self, process: Process) -> None:
         if process.stdin is not None:

@@ -12,6 +12,8 @@ from tertulia.types import ChatRequest, Chunk, ChunkMeta, ModelCard, StreamOptio
 from tertulia.wires import openai
 
 CHAT = "/v1/chat/completions"
+_BUSY = b""
+"""Stands for :data:`tertulia.sse.BUSY` among events: none of them is empty."""
 _WITH_USAGE = StreamOptions(include_usage=True)
 
 
@@ -50,6 +52,9 @@ class Remote:
             usage: Chunk | None = None
             while events := await stream.events():
                 for data in events:
+                    if data == _BUSY:
+                        yield Chunk(id="", created=0, model="", choices=[])
+                        continue
                     if data == b"[DONE]":
                         if usage is not None:
                             yield usage
@@ -137,6 +142,9 @@ class _Stream:
             if events:
                 self._since, self._bound = self._now(), self._idle_timeout
                 return events
+            if sse.BUSY in piece:
+                self._since = self._now()
+                return [_BUSY]
             if self._bound and self._now() - self._since > self._bound:
                 raise Timeout(f"{self._name} sent no text for {self._bound:g} s")
         raise Upstream(f"{self._name} ended its stream without saying that it was done")

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from aiohttp import web
 
+from tertulia import sse
 from tertulia.config import Server
 from tertulia.errors import Busy, Unsupported, Upstream
 from tertulia.fold import Fold
@@ -73,6 +74,9 @@ class Chats:
         with self._watched(Watch(self._server, exchange.request), exchange) as watch:
             async with aclosing(self._backend.chat(request)) as answer:
                 async for chunk in answer:
+                    if chunk.sign_of_life:
+                        watch.alive()
+                        continue
                     watch.beat()
                     if watch.beats == 1:
                         _begin(exchange, chunk)
@@ -111,6 +115,10 @@ async def _relay(
 ) -> None:
     """Write ``answer`` to its end."""
     async for chunk in answer:
+        if chunk.sign_of_life:
+            watch.alive()
+            stream.ping(sse.BUSY)
+            continue
         watch.beat()
         if watch.beats == 1:
             _begin(exchange, chunk)

@@ -49,12 +49,12 @@ class Stream(web.StreamResponse):
         if len(self._pending) >= _MOST:
             self._flush()
 
-    def ping(self) -> None:
+    def ping(self, comment: bytes = sse.PING) -> None:
         """Tell a waiting client that we are still here."""
         if not self._request.protocol.writing_paused and not self._pending:
             if self._out is None:
                 self._begin()
-            self._pending.append(sse.PING)
+            self._pending.append(comment)
             self._flush()
 
     async def room(self) -> None:

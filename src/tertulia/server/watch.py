@@ -46,6 +46,10 @@ class Watch:
         self.last = now
         self.beats += 1
 
+    def alive(self) -> None:
+        """No chunk has come, but a sign that one will."""
+        self.last = self._loop.time()
+
     def stop(self, error: TertuliaError) -> None:
         """Interrupt the task; the context raises ``error``."""
         if self._error is None:
@@ -75,7 +79,9 @@ class Watch:
         if server.total_timeout:
             due.append(self.start + server.total_timeout)
             if now >= due[-1]:
-                return self.stop(Timeout(f"the answer was not done after {server.total_timeout:g} s (total_timeout in [server])"))
+                return self.stop(
+                    Timeout(f"the answer was not done after {server.total_timeout:g} s (total_timeout in [server])")
+                )
         bound = server.idle_timeout if self.beats else server.first_token_timeout
         if bound:
             due.append(self.last + bound)
@@ -95,7 +101,7 @@ class Watch:
             # it is the client that has not read for so long: there is nobody to tell
             if self._request.transport is not None:
                 self._request.transport.abort()
-            return
+            return None
         if self.beats:
             return self.stop(Timeout(f"the answer paused for {bound:g} s (idle_timeout in [server])"))
         what = f"the answer did not begin within {bound:g} s (first_token_timeout in [server])"
