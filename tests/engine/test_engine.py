@@ -382,7 +382,7 @@ async def test_the_figures_add_up(start: Start) -> None:
 async def test_who_lost_his_memory_to_others_is_told_that_the_work_goes_on(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through two servers that give up after half a second of silence: the answer waits longer than that for its turn."""
+    """Through two servers that give up after half a second of silence: it waits longer than that for its turn."""
     monkeypatch.setattr("tertulia.engine.engine.PULSE", 0.05)
     engine = await start(kv=20 * 60_000)
     child, gateway = config.Config(), config.Config()
