@@ -1,6 +1,7 @@
 """The models of this machine: found in the store, started when they are asked for."""
 
 import json
+import shutil
 import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -66,6 +67,16 @@ async def test_the_first_named_is_the_default_and_others_are_started_when_asked_
     assert models.ready
     assert await say(models, "test/echo") == "hello there"
     assert {card.status for card in models.models()} == {"ready"}
+
+
+async def test_a_loaded_model_that_is_removed_goes_on_answering_as_the_default(
+    local: Callable[..., Local], tmp_path: Path
+) -> None:
+    models = local("test/echo")
+    models.start()
+    shutil.rmtree(tmp_path / "test--echo")
+    assert [card.id for card in models.models()] == ["test/echo", "other/echo-2"]
+    assert await say(models, "test/echo") == "hello there"
 
 
 async def test_what_is_not_installed_or_does_not_fit_is_said(local: Callable[..., Local]) -> None:

@@ -27,6 +27,7 @@ class Local:
         self._child = child
         self._fits = fits
         self._children: dict[str, Child] = {}
+        self._loaded: dict[str, Installed] = {}
 
     @property
     def ready(self) -> bool:
@@ -53,8 +54,9 @@ class Local:
         return await self._asked(request).count(request)
 
     def models(self) -> list[ModelCard]:
-        """The default model first, then the others by name."""
-        installed = {model.id: model for model in self._store.list()}
+        """The default model first, then the others by name. One that is loaded stays, also when it is removed from the
+        store meanwhile: it goes on answering."""
+        installed = {model.id: model for model in self._store.list()} | self._loaded
         order = [name for name in self._ids if name in installed]
         return [self._card(installed[name]) for name in [*order, *(name for name in installed if name not in order)]]
 
@@ -90,6 +92,7 @@ class Local:
                 raise UnknownModel(f"{name} is not installed; `tertulia pull {name}` fetches it", param="model")
             self._fits(model)
             self._children[name] = self._child(model)
+            self._loaded[name] = model
             self._children[name].start()
         return self._children[name]
 
