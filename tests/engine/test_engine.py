@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import threading
 from contextlib import aclosing
 from typing import Any
 
@@ -11,14 +10,10 @@ import pytest
 from msgspec import UNSET
 
 from asking import LONG, Start, ask, first, request, said, stream, whole
-from tertulia import config
 from tertulia.engine.model import BLOCK, Batch
 from tertulia.errors import Busy, ContextOverflow, EngineFault, TertuliaError
-from tertulia.fold import Fold, fold
-from tertulia.net import Net
-from tertulia.providers.remote import Remote
-from tertulia.server.app import running
-from tertulia.types import Chunk, Completion, Function, Tool
+from tertulia.fold import fold
+from tertulia.types import Chunk, Function, Tool
 
 # ---------------------------------------------------------------- chunks
 
@@ -374,54 +369,3 @@ async def test_the_figures_add_up(start: Start) -> None:
     assert cached > 0
     assert lines[f"tertulia_engine_cached_tokens_total{label}"] == str(cached)
     assert float(lines[f"tertulia_engine_kv_used_ratio{label}"]) == 0
-
-
-# ---------------------------------------------------------------- signs of life
-
-
-async def test_who_lost_his_memory_to_others_is_told_that_the_work_goes_on(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Through two servers that give up after half a second of silence: it waits longer than that for its turn."""
-    monkeypatch.setattr("tertulia.engine.engine.PULSE", 0.05)
-    engine = await start(kv=20 * 60_000)
-    child, gateway = config.Config(), config.Config()
-    for one, idle in ((child, 0), (gateway, 0.5)):
-        one.server.port, one.server.idle_timeout, one.server.grace = 0, idle, 0.2
-    signs = 0
-    async with running(engine, child) as inner, Net() as net:
-        remote = Remote(net, inner, idle_timeout=0.5)
-        async with running(remote, gateway) as outer:
-            line = Remote(net, outer, idle_timeout=0.5)
-
-            async def talk(seed: int) -> Completion:
-                nonlocal signs
-                whole = Fold()
-                async with aclosing(line.chat(request("the of", max_tokens=450, seed=seed))) as chunks:
-                    async for chunk in chunks:
-                        signs += chunk.sign_of_life
-                        whole.add(chunk)
-                return whole.completion()
-
-            answers = await asyncio.gather(*(talk(seed) for seed in range(16)))
-    assert [answer.usage.completion_tokens for answer in answers] == [450] * 16
-    assert signs > 0
-    assert engine._counters["preemptions"] > 0
-
-
-async def test_an_engine_that_makes_no_passes_gives_no_sign_of_life(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tertulia.engine.engine.PULSE", 0.02)
-    engine = await start()
-    forward, stuck = engine._model.forward, threading.Event()
-
-    def hang(batch: Batch) -> Any:
-        stuck.wait(2)
-        return forward(batch)
-
-    engine._model.forward = hang
-    waiting = asyncio.create_task(stream(engine, request(max_tokens=2)))
-    await asyncio.sleep(0.3)
-    stuck.set()
-    assert not any(chunk.sign_of_life for chunk in await waiting)
