@@ -200,9 +200,6 @@ class Delta(Struct):
     refusal: str | UnsetType | None = UNSET
 
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
-
-
 class ChunkChoice(Struct):
     index: int
     delta: Delta

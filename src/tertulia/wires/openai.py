@@ -220,14 +220,6 @@ def write_completion(completion: Completion) -> bytes:
     return _encoder.encode(completion)
 
 
-def read_completion(body: bytes) -> Completion:
-    """A whole answer. Raises Upstream if it is none."""
-    try:
-        return msgspec.json.decode(body, type=Completion)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Upstream(f"the backend sent an answer that can't be read: {error}") from None
-
-
 def write_models(cards: Iterable[ModelCard]) -> bytes:
     return _encoder.encode({"object": "list", "data": [_card(card) for card in cards]})
 
