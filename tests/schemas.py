@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 SPEC = Path(__file__).parents[2] / "shared" / "spec"
 
 
@@ -37,3 +39,11 @@ def carried(events: list[Any]) -> list[Any]:
             if delta.get("tool_calls"):
                 delta.pop("content", None)
     return events
+
+
+def shared(*names: str) -> Path:
+    """A file of the folder beside the checkout; the test is skipped, by name, where it is missing."""
+    path = SPEC.parent.joinpath(*names)
+    if not path.exists():
+        pytest.skip(f"../shared/{'/'.join(names)} is not here")
+    return path
