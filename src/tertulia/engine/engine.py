@@ -125,7 +125,12 @@ class Engine:
         self._settings = settings
         self._model = model
         self._tokens: Tokens = open_tokens(checkpoint)
-        self._template = Template(checkpoint.template or ask.PLAIN_TEMPLATE, checkpoint.special)
+        self._template = Template(
+            checkpoint.template or ask.PLAIN_TEMPLATE,
+            checkpoint.special,
+            tools=checkpoint.tool_template,
+            care=settings.fold_messages,
+        )
         self._blocks = Blocks(model.blocks)
         self._scheduler = Scheduler(self._blocks, settings.batch, settings.exact)
         self._pace = Pace()
