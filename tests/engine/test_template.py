@@ -32,7 +32,7 @@ HELLO = [Message(role="user", content="Olá")]
 
 def render(source: str, messages: list[Message] | None = None, **fields: Any) -> str:
     special = fields.pop("special", {})
-    return Template(source, special).render(ChatRequest(messages=messages or HELLO, **fields))
+    return Template(source, special).render(ChatRequest(messages=messages or HELLO, **fields)).text
 
 
 def seen(messages: list[Message]) -> list[dict[str, Any]]:
@@ -288,7 +288,7 @@ def test_templates_of_known_models_are_rendered(path: Path) -> None:
         with pytest.raises(TemplateRefused):
             template.render(ChatRequest(messages=messages))
         return
-    text = template.render(ChatRequest(messages=messages))
+    text = template.render(ChatRequest(messages=messages)).text
     assert text.index("Que horas são?") < text.index("Obrigada!")
 
 
@@ -296,4 +296,4 @@ def test_arguments_that_are_nested_too_deeply_are_passed_on_as_text() -> None:
     call = ToolCall(CallFunction("f", arguments="[" * 100_000))
     messages = [Message("user", "x"), Message("assistant", tool_calls=[call]), Message("tool", "y")]
     source = "{{ messages[1].tool_calls[0].function.arguments | length }}"
-    assert Template(source, {}).render(ChatRequest(messages=messages)) == "100000"
+    assert Template(source, {}).render(ChatRequest(messages=messages)).text == "100000"

@@ -254,7 +254,7 @@ class Engine:
     # ------------------------------------------------------------ a request
 
     async def _encode(self, request: ChatRequest, note: str = "") -> list[int]:
-        text = self._template.render(request, note)
+        text = self._template.render(request, note).text
         if len(text) < 20_000:
             return self._tokens.encode(text)
         return await asyncio.to_thread(self._tokens.encode, text)

@@ -2,12 +2,15 @@
 
 The helpers are those of transformers' ``apply_chat_template``: ``raise_exception``, ``strftime_now``, a ``tojson`` that
 escapes nothing for HTML, loop controls, and ``{% generation %}`` as a block without effect.
+
+What a template can't do is found when it is loaded (``traits.py``) and made up for (``care.py``).
 """
 
 import datetime
 import json
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
 
 from jinja2 import TemplateError, nodes
 from jinja2.exceptions import SecurityError
@@ -15,8 +18,11 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tertulia.engine import care
+from tertulia.engine.care import Plain
+from tertulia.engine.traits import Traits, find_traits
 from tertulia.errors import BadRequest, StoreError, TemplateRefused
-from tertulia.types import CallFunction, ChatRequest, Image, Message
+from tertulia.types import CallFunction, ChatRequest, Image, Message, Tool
 
 _END = "\u241fthe answer goes on here\u241f"
 
@@ -40,73 +46,222 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=_listed,
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    """What Jinja's filters give is an iterator; templates write it down as the list that it is elsewhere."""
+    if isinstance(value, Iterator):
+        return list(cast("Iterator[Any]", value))
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _now(form: str) -> str:
     return datetime.datetime.now().strftime(form)  # local time: the day where the model runs
 
 
-_FAILURES = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+_FAILURES = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What a template may raise that was not made for the messages it is given."""
 
+TOOL_PROMPT = (
+    'You can call the functions below. To call one, respond in the format {"name": function name, "parameters": '
+    "dictionary of argument name and its value}, one line for each call and nothing else, without variables. "
+    "When no function is needed, answer as usual."
+)
+"""What a model is told whose template knows no tools, unless the request has a ``tool_prompt``."""
 
-class Template:
-    """A compiled chat template. ``special`` names the tokens that templates spell (``bos_token`` ...)."""
+
+class _Given(list[Any]):
+    """A list that a template was given, and may not change."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's immutable sandbox, but for lists that a template made itself: some queue the ids of calls in one."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        own = type(obj) is list and attr in ("append", "pop")
+        return own or super().is_safe_attribute(obj, attr, value)
+
+
+def _given(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _given(item) for key, item in cast("dict[Any, Any]", value).items()}
+    return _Given(map(_given, cast("list[Any]", value))) if isinstance(value, list) else value
+
+
+class Mould:
+    """One compiled template, and what it can do."""
 
     def __init__(self, source: str, special: dict[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-        )
+        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         environment.filters["tojson"] = _tojson
         helpers: dict[str, Any] = environment.globals
         helpers.update(raise_exception=_raise, strftime_now=_now)
         try:
-            self._template = environment.from_string(source)
-        except TemplateError as error:
+            tree = environment.parse(source)
+            self._template = environment.from_string(tree)
+        except (TemplateError, RecursionError) as error:
             raise StoreError(f"the model's chat template can't be read: {error}") from None
         self._special = special
+        self.traits: Traits = find_traits(self._try, *_words(tree))
 
-    def render(self, request: ChatRequest, note: str = "") -> str:
-        """The prompt for ``request``. A last message of the assistant's is left open, for the answer to continue it.
-        ``note`` is added to the system message.
-
-        Raises TemplateRefused with the template's own words, BadRequest for a message that no text model can read.
-        """
-        messages = [_plain(message, index) for index, message in enumerate(request.messages)]
-        if note:
-            _add_note(messages, note)
-        goes_on = _continues(request)
-        if goes_on:
-            messages[-1]["content"] += _END
-        values: dict[str, Any] = {
-            "messages": messages,
-            "tools": None,
-            "documents": None,
-            "add_generation_prompt": not goes_on and request.add_generation_prompt is not False,
-            **self._special,
-            **(request.chat_template_kwargs or {}),
-        }
+    def _try(self, values: dict[str, Any]) -> str | None:
         try:
-            text = self._template.render(values)
+            return self.draw(values)
+        except TemplateRefused:
+            return None
+
+    def draw(self, values: dict[str, Any]) -> str:
+        """The text for these values. Raises TemplateRefused, with the template's own words."""
+        try:
+            return self._template.render({"documents": None, **self._special, **_given(values)})
         except SecurityError as error:
             raise TemplateRefused(f"the model's chat template does what is not allowed: {error}") from None
         except _FAILURES as error:
             raise TemplateRefused(
                 f"the model's chat template refuses these messages: {error}", param="messages"
             ) from None
+
+
+def _words(tree: nodes.Template) -> tuple[set[str], set[str]]:
+    """The variables that a template looks at, and the names of attributes and texts that it has. (Jinja's own search
+    for undeclared variables compiles the template a second time.)"""
+    variables = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
+    texts = {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
+    return variables, texts | {node.attr for node in tree.find_all(nodes.Getattr)}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads, and what the caller should know of how it came to be."""
+
+    text: str
+    warnings: list[str]
+
+
+class Template:
+    """A model's chat template. ``special`` names the tokens that templates spell (``bos_token`` ...). ``tools`` is the
+    template for requests with tools, if the model has one of its own. Without ``care`` messages that a template refuses
+    are refused; with it they are folded and merged until it takes them, and warnings say so."""
+
+    def __init__(self, source: str, special: dict[str, str], *, tools: str = "", care: bool = True) -> None:
+        self._plain = Mould(source, special)
+        self._tooled = Mould(tools, special) if tools else self._plain
+        self._care = care
+        self.knows_tools = self._tooled.traits.tools
+        """Whether it lists the tools it is given; otherwise the system message does."""
+
+    def render(self, request: ChatRequest, note: str = "") -> Prompt:
+        """The prompt for ``request``. A last message of the assistant's is left open, for the answer to continue it.
+        ``note`` is added to the system message.
+
+        Raises TemplateRefused with the template's own words, BadRequest for a message that no text model can read.
+        """
+        offered = [] if request.tool_choice == "none" else [_tool(tool) for tool in request.tools or []]
+        mould = self._tooled if offered else self._plain
+        messages = [_plain(message, index) for index, message in enumerate(request.messages)]
+        goes_on = _continues(request)
+        if goes_on:
+            messages[-1]["content"] += _END
+        texts = [_tool_text(request, offered, mould.traits.tools), note]
+        messages = _spelt(messages, mould.traits)
+        messages = care.add_text(messages, "\n\n".join(filter(None, texts)), mould.traits.system)
+        values: dict[str, Any] = {
+            "tools": offered if offered and mould.traits.tools else None,
+            "add_generation_prompt": not goes_on and request.add_generation_prompt is not False,
+            **mould.traits.effort(request.reasoning_effort),
+            **(request.chat_template_kwargs or {}),
+        }
+        text, warnings = self._draw(mould, messages, values)
+        if request.tools and not offered and request.tool_prompt:
+            warnings.append("tool_prompt has no effect where tool_choice is none")
         if not goes_on:
-            return text
+            return Prompt(text, warnings)
         if _END not in text:
             raise TemplateRefused("the model's chat template drops a last message of the assistant's", param="messages")
-        return text[: text.rindex(_END)]
+        return Prompt(text[: text.rindex(_END)], warnings)
+
+    def _draw(self, mould: Mould, messages: list[Plain], values: dict[str, Any]) -> tuple[str, list[str]]:
+        """The text, and warnings of the cares that it took: those that the template is known to need, and only where it
+        refuses these messages for another reason more of them, one after the other."""
+        names = _needs(mould.traits) if self._care else set[str]()
+        refusal: TemplateRefused | None = None
+        tried: list[list[Plain]] = []
+        for more in ("", *_LAST) if self._care else ("",):
+            names.add(more)
+            arranged, warnings = care.arrange(messages, names)
+            if arranged in tried:
+                continue
+            tried.append(arranged)
+            try:
+                return mould.draw({"messages": _thought(arranged, mould.traits), **values}), warnings
+            except TemplateRefused as error:
+                refusal = refusal or error
+        raise refusal or AssertionError
 
 
-def _add_note(messages: list[dict[str, Any]], note: str) -> None:
-    if messages[0]["role"] == "system":
-        messages[0]["content"] += f"\n\n{note}"
-    else:
-        messages.insert(0, {"role": "system", "content": note})
+_LAST = ("systems", "roles", "turns", "split", "fold", "write")
+"""The order in which cares are tried on a template that refuses: what changes least comes first."""
+
+
+def _needs(traits: Traits) -> set[str]:
+    lacks = {"systems": traits.systems, "fold": traits.system, "roles": traits.repeats, "split": traits.several}
+    return {name for name, can in lacks.items() if not can}
+
+
+def _spelt(messages: list[Plain], traits: Traits) -> list[Plain]:
+    """Calls and results in the spelling of this template; as text where it knows none."""
+    messages = care.number_calls(messages, traits.nine)
+    if not traits.arguments:
+        return care.write_calls(messages, results_too=not traits.results)
+    messages = care.spell_arguments(messages, traits.arguments == "text")
+    return care.bare_calls(messages) if traits.bare else messages
+
+
+def _thought(messages: list[Plain], traits: Traits) -> list[Plain]:
+    """Reasoning under every name that templates look for."""
+    found: list[Plain] = []
+    for message in messages:
+        if reasoning := message.get("reasoning_content"):
+            message = {**message, "reasoning": reasoning}
+            # Those that look for ``thinking`` refuse it beside both content and calls.
+            if traits.thought and not (message["content"] and "tool_calls" in message):
+                message["thinking"] = reasoning
+        found.append(message)
+    return found
+
+
+def _tool(tool: Tool) -> Plain:
+    """A tool as templates know it: with what it was given."""
+    function = tool.function
+    plain: Plain = {"name": function.name}
+    if function.description is not None:
+        plain["description"] = function.description
+    plain["parameters"] = {"type": "object", "properties": {}} if function.parameters is None else function.parameters
+    return {"type": "function", "function": plain}
+
+
+def _tool_text(request: ChatRequest, offered: list[Plain], knows_tools: bool) -> str:
+    """What is said of the tools beside the template."""
+    if not offered or knows_tools:
+        return (request.tool_prompt or "") if offered else ""
+    return f"{request.tool_prompt or TOOL_PROMPT}\n\n{json.dumps(offered, ensure_ascii=False)}"
 
 
 def _continues(request: ChatRequest) -> bool:
@@ -127,7 +282,7 @@ def _continues(request: ChatRequest) -> bool:
     return silent and last.role == "assistant" and not last.tool_calls
 
 
-def _plain(message: Message, index: int) -> dict[str, Any]:
+def _plain(message: Message, index: int) -> Plain:
     """A message as templates know it: text parts joined, null content empty, arguments as objects."""
     content = message.content
     if isinstance(content, list):
@@ -136,7 +291,7 @@ def _plain(message: Message, index: int) -> dict[str, Any]:
                 raise BadRequest("this model reads text only, not images", param=f"messages[{index}].content[{place}]")
         content = "".join(part.text for part in content if not isinstance(part, Image))
     role = "system" if message.role == "developer" else message.role
-    plain: dict[str, Any] = {"role": role, "content": content or ""}
+    plain: Plain = {"role": role, "content": content or ""}
     if message.name is not None:
         plain["name"] = message.name
     if message.tool_call_id is not None:
@@ -151,9 +306,6 @@ def _plain(message: Message, index: int) -> dict[str, Any]:
     return plain
 
 
-def _call(function: CallFunction) -> dict[str, Any]:
+def _call(function: CallFunction) -> Plain:
     arguments = function.parameters if function.arguments is None else function.arguments
-    if isinstance(arguments, str):
-        with suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments)
     return {"name": function.name, "arguments": {} if arguments is None else arguments}
