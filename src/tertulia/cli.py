@@ -149,6 +149,12 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
         default=None,
         help="same answers even under memory pressure",
     )
+    say(
+        "--fold-messages",
+        dest="engine.fold_messages",
+        metavar="BOOL",
+        help="whether messages that the model's template refuses are folded and merged until it takes them (true)",
+    )
 
 
 def _add_chat(command: argparse.ArgumentParser) -> None:

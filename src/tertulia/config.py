@@ -43,7 +43,8 @@ class Server:
 @dataclass(slots=True)
 class Engine:
     """``[engine]``: the local engine. ``kv`` is the KV pool in bytes; ``context`` and ``threads`` 0 mean the model's
-    own and all cores; ``weights`` is how safetensors are loaded."""
+    own and all cores; ``weights`` is how safetensors are loaded; ``fold_messages`` is whether messages that a model's
+    template refuses are folded and merged until it takes them."""
 
     model: list[str] = field(default_factory=list[str])
     context: int = 0
@@ -54,6 +55,7 @@ class Engine:
     queue_timeout: float = 30
     weights: str = "int8"
     exact: bool = False
+    fold_messages: bool = True
     load_timeout: float = 300
 
 

@@ -7,7 +7,8 @@ model is told, so each has a warning; the others only spell.
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from itertools import islice, takewhile
+from typing import Any, cast
 
 Plain = dict[str, Any]
 """A message as templates know it: role, content, and what some have beside (tool_calls, tool_call_id, name,
@@ -63,8 +64,8 @@ def number_calls(messages: list[Plain], nine: bool) -> list[Plain]:
             message = {**message, "tool_calls": [{**call, "id": new} for call, new in zip(calls, ids, strict=True)]}
         elif message["role"] == "tool":
             old = message.get("tool_call_id")
-            # A result that doesn't say whose it is belongs to the first call that has none yet.
-            pair = next((pair for pair in waiting if not old or pair[0] == old), None)
+            # A result that doesn't say whose it is, or names no call, belongs to the first call that has none yet.
+            pair = next((pair for pair in waiting if old not in taken or pair[0] == old), None)
             if pair:
                 waiting.remove(pair)
             message = {**message, "tool_call_id": pair[1] if pair else fit(old, [])}
@@ -83,6 +84,27 @@ def spell_arguments(messages: list[Plain], as_text: bool) -> list[Plain]:
         return parse_arguments(arguments)
 
     return _each_call(messages, lambda function: {**function, "arguments": spelt(function["arguments"])})
+
+
+def describe(tool: Plain) -> Plain:
+    """A tool with a description of itself and of its parameters, if only an empty one."""
+    function: Plain = {"description": "", **tool["function"]}
+    schema = function["parameters"]
+    if isinstance(schema, dict) and isinstance(properties := cast(Plain, schema).get("properties"), dict):
+        items = cast(Plain, properties).items()
+        known: Plain = {name: {"description": "", **item} if isinstance(item, dict) else item for name, item in items}
+        function["parameters"] = {**cast(Plain, schema), "properties": known}
+    return {**tool, "function": function}
+
+
+def wrap_arguments(messages: list[Plain]) -> list[Plain]:
+    """Arguments that are no object inside one."""
+
+    def wrapped(arguments: Any) -> Any:
+        known = parse_arguments(arguments)
+        return arguments if isinstance(known, dict) else {"arguments": known}
+
+    return _each_call(messages, lambda function: {**function, "arguments": wrapped(function["arguments"])})
 
 
 def parse_arguments(arguments: Any) -> Any:
@@ -110,7 +132,7 @@ def _each_call(messages: list[Plain], change: Callable[[Plain], Plain]) -> list[
 
 
 def bare_calls(messages: list[Plain]) -> list[Plain]:
-    """Calls beside null content, for templates that look at one or the other: the text becomes a turn of its own."""
+    """Calls without content, for templates that look at one or the other: the text becomes a turn of its own."""
     found: list[Plain] = []
     for message in messages:
         if "tool_calls" not in message:
@@ -123,26 +145,31 @@ def bare_calls(messages: list[Plain]) -> list[Plain]:
 
 
 def split_calls(messages: list[Plain]) -> list[Plain]:
-    """A turn with several calls as a turn for each, followed by its result."""
+    """Calls that are made together as a turn for each, followed by its result."""
     found: list[Plain] = []
     place = 0
     while place < len(messages):
-        message = messages[place]
-        place += 1
-        calls = message.get("tool_calls", [])
-        if len(calls) < 2:
-            found.append(message)
+        asks = _run(messages, place, lambda message: "tool_calls" in message)
+        results = _run(messages, place + len(asks), lambda message: message["role"] == "tool")
+        if not asks:
+            found.append(messages[place])
+            place += 1
             continue
-        end = next((i for i in range(place, len(messages)) if messages[i]["role"] != "tool"), len(messages))
-        results, place = messages[place:end], end
-        for number, call in enumerate(calls):
+        place += len(asks) + len(results)
+        for ask in asks:
             # What was said and thought before the calls stands before the first.
-            silent = {"role": "assistant", "content": None if message["content"] is None else ""}
-            found.append({**(silent if number else message), "tool_calls": [call]})
-            found += [result for result in results if result.get("tool_call_id") == call["id"]]
-        ids = {call["id"] for call in calls}
-        found += [result for result in results if result.get("tool_call_id") not in ids]
+            silent: Plain = {"role": "assistant", "content": None if ask["content"] is None else ""}
+            for number, call in enumerate(ask["tool_calls"]):
+                found.append({**(silent if number else ask), "tool_calls": [call]})
+                found += [result for result in results if result["tool_call_id"] == call["id"]]
+        ids = {call["id"] for ask in asks for call in ask["tool_calls"]}
+        found += [result for result in results if result["tool_call_id"] not in ids]
     return found
+
+
+def _run(messages: list[Plain], start: int, test: Callable[[Plain], bool]) -> list[Plain]:
+    """The messages from ``start`` on, as far as they pass."""
+    return list(takewhile(test, islice(messages, start, None)))
 
 
 def write_calls(messages: list[Plain], results_too: bool = True) -> list[Plain]:
@@ -232,6 +259,7 @@ Care = Callable[[list[Plain]], list[Plain]]
 
 _WHY = "the model's template"
 CARES: dict[str, tuple[Care, str]] = {
+    "wrap": (wrap_arguments, f"arguments of calls that are no JSON object were put into one: {_WHY} takes only those"),
     "write": (write_calls, f"calls and their results were written as text: {_WHY} refuses them as they are"),
     "split": (split_calls, f"several calls of one turn were given one by one: {_WHY} takes one at a time"),
     "systems": (merge_systems, f"a later system message was merged into the first one: {_WHY} takes one, at the head"),

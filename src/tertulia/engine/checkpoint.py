@@ -45,7 +45,7 @@ class Shape:
 class Checkpoint:
     """An opened model. ``weight(name)`` decodes one tensor, or gives None where the model has none of that name; names
     are ``embed``, ``norm``, ``head`` and, for each layer N, ``N.q``, ``N.q.bias``, ``N.attention_norm`` ...
-    ``N.down``."""
+    ``N.down``. ``tool_template`` is the chat template for requests with tools, where it is another."""
 
     shape: Shape
     weight: Callable[[str], Weight | None]
@@ -56,6 +56,7 @@ class Checkpoint:
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     tokenizer: Path | None = None
     special: dict[str, str] = field(default_factory=dict[str, str])
+    tool_template: str = ""
 
 
 def open_checkpoint(folder: Path, weights: str = "int8") -> Checkpoint:
@@ -148,6 +149,7 @@ def _from_gguf(path: Path) -> Checkpoint:
         stop_ids=_gguf_stops(data),
         metadata=data,
         special=_gguf_special(data),
+        tool_template=data.get("tokenizer.chat_template.tool_use", ""),
     )
 
 
@@ -234,12 +236,13 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
     return Checkpoint(
         shape=shape,
         weight=weight,
-        template=_template(folder, tokens),
+        template=_template(folder, tokens, "default"),
         quantisation=weights,
         stop_ids=_ids(generation) | _ids(config),
         defaults={name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)},
         tokenizer=folder / "tokenizer.json",
         special={name: _word(tokens[name]) for name in names if tokens.get(name)},
+        tool_template=_template(folder, tokens, "tool_use"),
     )
 
 
@@ -262,15 +265,16 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _template(folder: Path, tokens: dict[str, Any]) -> str:
-    """The chat template: a file of its own in newer repositories, a field (or a list of named ones) in older."""
+def _template(folder: Path, tokens: dict[str, Any], name: str) -> str:
+    """The chat template: a file of its own in newer repositories, a field (or a list of named ones) in older. One that
+    has no name is the default."""
     if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8") if name == "default" else ""
     template: Any = _json(folder / "chat_template.json").get("chat_template") or tokens.get("chat_template") or ""
     if isinstance(template, list):
         named = cast("list[dict[str, str]]", template)
-        return next((item["template"] for item in named if item["name"] == "default"), "")
-    return template
+        return next((item["template"] for item in named if item["name"] == name), "")
+    return template if name == "default" else ""
 
 
 _READERS: dict[str, Callable[[memoryview], Floats]] = {

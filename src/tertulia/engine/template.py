@@ -181,9 +181,9 @@ class Template:
             messages[-1]["content"] += _END
         texts = [_tool_text(request, offered, mould.traits.tools), note]
         messages = _spelt(messages, mould.traits)
-        messages = care.add_text(messages, "\n\n".join(filter(None, texts)), mould.traits.system)
+        messages = care.add_text(messages, "\n\n".join(filter(None, texts)), _takes_system(mould.traits, messages))
         values: dict[str, Any] = {
-            "tools": offered if offered and mould.traits.tools else None,
+            "tools": _listed_tools(offered, mould.traits) or None,
             "add_generation_prompt": not goes_on and request.add_generation_prompt is not False,
             **mould.traits.effort(request.reasoning_effort),
             **(request.chat_template_kwargs or {}),
@@ -198,14 +198,13 @@ class Template:
         return Prompt(text[: text.rindex(_END)], warnings)
 
     def _draw(self, mould: Mould, messages: list[Plain], values: dict[str, Any]) -> tuple[str, list[str]]:
-        """The text, and warnings of the cares that it took: those that the template is known to need, and only where it
-        refuses these messages for another reason more of them, one after the other."""
-        names = _needs(mould.traits) if self._care else set[str]()
+        """The text, and warnings of the cares that it took: those that the template is known to need, and more of them
+        only where it refuses these messages all the same."""
+        needs = _needs(mould.traits, messages) if self._care else set[str]()
         refusal: TemplateRefused | None = None
         tried: list[list[Plain]] = []
-        for more in ("", *_LAST) if self._care else ("",):
-            names.add(more)
-            arranged, warnings = care.arrange(messages, names)
+        for more in _TRIES if self._care else _TRIES[:1]:
+            arranged, warnings = care.arrange(messages, {*needs, *more})
             if arranged in tried:
                 continue
             tried.append(arranged)
@@ -216,13 +215,23 @@ class Template:
         raise refusal or AssertionError
 
 
-_LAST = ("systems", "roles", "turns", "split", "fold", "write")
-"""The order in which cares are tried on a template that refuses: what changes least comes first."""
+_LAST = ("wrap", "systems", "roles", "turns", "split", "fold", "write")
+_TRIES: list[tuple[str, ...]] = [(), *((name,) for name in _LAST), *(_LAST[:end] for end in range(2, len(_LAST) + 1))]
+"""The cares that are tried on a template that refuses, one alone and then several: what changes least comes first."""
 
 
-def _needs(traits: Traits) -> set[str]:
-    lacks = {"systems": traits.systems, "fold": traits.system, "roles": traits.repeats, "split": traits.several}
-    return {name for name, can in lacks.items() if not can}
+def _needs(traits: Traits, messages: list[Plain]) -> set[str]:
+    can = {
+        "systems": traits.systems,
+        "fold": _takes_system(traits, messages),
+        "roles": traits.repeats,
+        "split": traits.several,
+    }
+    return {name for name, it_can in can.items() if not it_can}
+
+
+def _takes_system(traits: Traits, messages: list[Plain]) -> bool:
+    return traits.system and (traits.lasting or messages[-1]["role"] == "user")
 
 
 def _spelt(messages: list[Plain], traits: Traits) -> list[Plain]:
@@ -253,8 +262,15 @@ def _tool(tool: Tool) -> Plain:
     plain: Plain = {"name": function.name}
     if function.description is not None:
         plain["description"] = function.description
-    plain["parameters"] = {"type": "object", "properties": {}} if function.parameters is None else function.parameters
+    plain["parameters"] = function.parameters or {"type": "object", "properties": {}}
     return {"type": "function", "function": plain}
+
+
+def _listed_tools(offered: list[Plain], traits: Traits) -> list[Plain]:
+    """The tools for the template, if it knows any."""
+    if not traits.tools:
+        return []
+    return offered if traits.described else [care.describe(tool) for tool in offered]
 
 
 def _tool_text(request: ChatRequest, offered: list[Plain], knows_tools: bool) -> str:

@@ -37,29 +37,32 @@ _RESULT, _SECOND = "qzresultq", "qzsecondq"
 _NINE, _LONG = ("qzcall001", "qzcall002"), "qzcall_0123456789"
 _UNKNOWN = ""
 
-_TOOL: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": _NAME,
-        "description": _ABOUT,
-        "parameters": {"type": "object", "properties": {_KEY: {"type": "string", "description": _KEY}}},
-    },
-}
+
+def _tool(**about: str) -> Plain:
+    parameters: Plain = {"type": "object", "properties": {_KEY: {"type": "string", **about}}}
+    return {"type": "function", "function": {"name": _NAME, **about, "parameters": parameters}}
+
+
+_TOOL, _BARE_TOOL = _tool(description=_ABOUT), _tool()
+_SAYS_SYSTEM: Plain = {"role": "system", "content": _SYSTEM}
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What a template can do.
 
-    ``tools``: it lists the tools. ``system``: it shows a system message at the head; ``systems``: others too, and where
-    they stand. ``repeats``: neighbours may have equal roles. ``arguments``: calls are shown with their arguments as
-    ``object`` or as ``text``, or not at all (empty); ``bare``: only beside null content; ``several``: more than one in
-    a turn. ``results``: results are shown where calls are not. ``nine``: ids of calls have nine letters and digits.
-    ``thought``: it looks for reasoning under ``thinking``. ``efforts``: the variables that say an effort.
+    ``tools``: it lists the tools; ``described``: those without descriptions too. ``system``: it shows a system message
+    at the head; ``lasting``: whoever has the last word; ``systems``: others too, and where they stand. ``repeats``:
+    neighbours may have equal roles. ``arguments``: calls are shown with their arguments as ``object`` or as ``text``,
+    or not at all (empty); ``bare``: only without content; ``several``: more than one in a turn. ``results``: results
+    are shown where calls are not. ``nine``: ids of calls have nine letters and digits. ``thought``: it looks for
+    reasoning under ``thinking``. ``efforts``: the variables that say an effort.
     """
 
     tools: bool = False
+    described: bool = True
     system: bool = True
+    lasting: bool = True
     systems: bool = True
     repeats: bool = True
     arguments: str = "object"
@@ -84,7 +87,9 @@ def find_traits(draw: Draw, variables: set[str], words: set[str]) -> Traits:
     arguments, bare = probe.arguments()
     return Traits(
         tools=probe.shows([_user()], [_NAME, _ABOUT], tools=[_TOOL]),
-        system=probe.shows([_says("system", _SYSTEM), _user()], [_SYSTEM, _USER]),
+        described=probe.shows([_user()], [_NAME, _KEY], tools=[_BARE_TOOL]),
+        system=probe.shows([_SAYS_SYSTEM, _user()], [_SYSTEM, _USER]),
+        lasting=probe.shows([_SAYS_SYSTEM, _user(), _says("assistant", _ANSWER)], [_SYSTEM]),
         systems=probe.systems(),
         repeats=probe.repeats(),
         arguments=arguments,
@@ -134,10 +139,10 @@ class _Probe:
         return text is not None and all(needle in text for needle in needles)
 
     def systems(self) -> bool:
-        head, later = _says("system", _SYSTEM), _says("system", _LATER)
+        later = _says("system", _LATER)
         needles = (_SYSTEM, _LATER, _USER)
-        between = [head, _user(), _says("assistant", _ANSWER), later, _says("user", _MORE)]
-        return self.shows([head, later, _user()], needles) and self.shows(between, needles)
+        between = [_SAYS_SYSTEM, _user(), _says("assistant", _ANSWER), later, _says("user", _MORE)]
+        return self.shows([_SAYS_SYSTEM, later, _user()], needles) and self.shows(between, needles)
 
     def repeats(self) -> bool:
         users = [_user(), _says("user", _MORE)]
@@ -148,7 +153,7 @@ class _Probe:
     def _calls(self, names: list[str], ids: Iterable[str], arguments: str, bare: bool) -> str | None:
         pairs = list(zip(names, ids, (_RESULT, _SECOND), strict=False))
         calls = [_call(name, ident, arguments) for name, ident, _ in pairs]
-        asks = {**_says("assistant", None if bare else ""), "tool_calls": calls}
+        asks = {**_says("assistant", None if bare else _ANSWER), "tool_calls": calls}
         return self._text([_user(), asks, *(_result(result, name, ident) for name, ident, result in pairs)])
 
     def arguments(self) -> tuple[str, bool]:
