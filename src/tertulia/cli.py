@@ -155,6 +155,13 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
         metavar="BOOL",
         help="whether messages that the model's template refuses are folded and merged until it takes them (true)",
     )
+    say(
+        "--formats",
+        dest="engine.formats",
+        action="append",
+        metavar="ID=FORMAT",
+        help="how a model writes calls, where its template doesn't show it (may be repeated)",
+    )
 
 
 def _add_chat(command: argparse.ArgumentParser) -> None:

@@ -44,7 +44,8 @@ class Server:
 class Engine:
     """``[engine]``: the local engine. ``kv`` is the KV pool in bytes; ``context`` and ``threads`` 0 mean the model's
     own and all cores; ``weights`` is how safetensors are loaded; ``fold_messages`` is whether messages that a model's
-    template refuses are folded and merged until it takes them."""
+    template refuses are folded and merged until it takes them; ``formats`` says how a model writes its calls
+    (``ID=FORMAT``), where its template doesn't show it."""
 
     model: list[str] = field(default_factory=list[str])
     context: int = 0
@@ -56,7 +57,12 @@ class Engine:
     weights: str = "int8"
     exact: bool = False
     fold_messages: bool = True
+    formats: list[str] = field(default_factory=list[str])
     load_timeout: float = 300
+
+    def format_of(self, model: str) -> str:
+        """The format that ``formats`` name for a model, or nothing."""
+        return next((form for name, _, form in (one.rpartition("=") for one in self.formats) if name == model), "")
 
 
 @dataclass(slots=True)
@@ -121,8 +127,9 @@ def child_environment(config: Config | None = None, environ: Mapping[str, str] =
         own |= {
             f"TERTULIA_ENGINE_{name}".upper(): str(getattr(config.engine, name))
             for name in _names(config.engine)
-            if name != "model"
+            if name not in ("model", "formats")
         }
+        own["TERTULIA_ENGINE_FORMATS"] = ",".join(config.engine.formats)
         own |= {"TERTULIA_STORE_PATH": str(config.store.path), "TERTULIA_CONFIG": ""}
         own |= {f"TERTULIA_SERVER_{name}_TIMEOUT": "0" for name in ("FIRST_TOKEN", "IDLE", "TOTAL")}
         own |= {

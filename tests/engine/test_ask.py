@@ -99,7 +99,7 @@ async def test_what_the_template_refuses_is_told(start: Start) -> None:
     engine = await start()
     messages = [Message(role="user", content="a"), Message(role="assistant", content="b")]
     with pytest.raises(TemplateRefused, match="roles"):
-        engine._template = type(engine._template)("{{ raise_exception('no such roles') }}", {})
+        engine._asker._template = type(engine._asker._template)("{{ raise_exception('no such roles') }}", {})
         await stream(engine, ChatRequest(messages=messages))
     assert whole(engine)
 
@@ -111,7 +111,7 @@ async def test_the_answer_goes_on_from_the_assistants_words(start: Start) -> Non
     if engine._tokens.encode(answer)[: len(engine._tokens.encode(half))] != engine._tokens.encode(half):
         half = answer  # the cut fell within a token
     messages = [Message(role="user", content="it"), Message(role="assistant", content=half)]
-    prompt = engine._template.render(ChatRequest(messages=messages))
+    prompt = engine._asker._template.render(ChatRequest(messages=messages)).text
     assert prompt.endswith("<|im_start|>assistant\n" + half)
     going = await stream(engine, ChatRequest(messages=messages, temperature=0, max_tokens=3, **FOREVER))
     assert going[-1].usage

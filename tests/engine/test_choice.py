@@ -49,11 +49,9 @@ def tell(fed: Choice, count: int) -> list[Piece]:
     """Feed tokens 0, 1, ... until the choice ends; what was told."""
     told: list[Piece] = []
     for token in range(count):
-        piece = fed.feed(Sampled(token, -float(token), [(token, -1.0)]))
-        if piece is not None:
-            told.append(piece)
-            if piece.finish:
-                break
+        told += fed.feed(Sampled(token, -float(token), [(token, -1.0)]))
+        if told and told[-1].finish:
+            break
     return told
 
 
@@ -113,8 +111,7 @@ def test_each_log_probability_names_its_rivals() -> None:
 
 def test_a_token_that_cannot_be_has_a_log_probability_that_json_can_write() -> None:
     fed = choice([b"a"], most=1, logprobs=True)
-    piece = fed.feed(Sampled(0, float("-inf"), [(0, float("-inf"))]))
-    assert piece is not None
+    (piece,) = fed.feed(Sampled(0, float("-inf"), [(0, float("-inf"))]))
     assert piece.logprobs[0].logprob == piece.logprobs[0].top_logprobs[0].logprob == -9999.0
 
 
@@ -160,8 +157,7 @@ def test_special_tokens_are_not_told_but_their_log_probabilities_are() -> None:
     sequence = Sequence([0], Params(top=0))
     fed = Choice(3, sequence, Limits(frozenset(), [], 3), tokens)
     (the,) = tokens.encode("the")
-    assert fed.feed(Sampled(tiny.IM_START)) is None
-    second = fed.feed(Sampled(the))
-    assert second is not None
+    assert fed.feed(Sampled(tiny.IM_START)) == []
+    (second,) = fed.feed(Sampled(the))
     assert (second.choice, second.text) == (3, "the")
     assert [entry.token for entry in second.logprobs] == ["<|im_start|>", "the"]

@@ -66,13 +66,6 @@ async def test_the_model_is_told_with_its_context(start: Start) -> None:
     assert (card.id, card.context_length) == ("tiny/smollm2", 100)
 
 
-async def test_what_it_cannot_honour_is_said_beforehand(start: Start) -> None:
-    engine = await start()
-    assert engine.supports(request()) == []
-    asked = request(tools=[Tool(Function("f"))])
-    assert engine.supports(asked) == ["tools"]
-
-
 # ---------------------------------------------------------------- the same answer in any company
 
 SAMPLINGS = {

@@ -1,7 +1,6 @@
 """Outputs of many families, taken apart: whole, cut at every character, and token by token."""
 
 import itertools
-import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import schemas
 import tiny
-from tertulia.engine.formats import FORMATS, GENERIC, Format, find_format
+from tertulia.engine.formats import Format, find_format
 from tertulia.engine.parse import Event, Parser, Patterns
 from tertulia.types import Tool
 
@@ -63,8 +60,7 @@ def format_of(name: str) -> Format:
     """The format that a file's outputs are in, with the thinking that its template knows."""
     template = FILES[name].get("template")
     source = schemas.shared("templates", template).read_text("utf-8") if template else ""
-    found = find_format(source, FORMS[name])
-    return found
+    return find_format(source, FORMS[name])
 
 
 def put_together(parser: Parser, pieces: list[str], cut: bool) -> Said:

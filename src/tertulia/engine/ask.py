@@ -1,13 +1,21 @@
 """What a request asks of the engine: its fields checked against the model, its defaults filled in."""
 
+import asyncio
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tertulia.engine.calls import Guide, Offer, Speller, read_offer, schemas
 from tertulia.engine.checkpoint import Checkpoint
-from tertulia.engine.choice import Limits
+from tertulia.engine.choice import Choice, Limits
+from tertulia.engine.constraint import Constraint, read_constraint
+from tertulia.engine.formats import find_format
+from tertulia.engine.grammar import Grammar, Grammars
+from tertulia.engine.parse import Parser, Patterns
 from tertulia.engine.sampler import History, Params, choice_seed
+from tertulia.engine.scheduler import Sequence
+from tertulia.engine.template import Template
 from tertulia.engine.tokens import Tokens
 from tertulia.errors import BadRequest, ContextOverflow
 from tertulia.types import ChatRequest
@@ -22,52 +30,144 @@ MAX_TOKENS = 1024
 """The page's default of ``max_tokens``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A request as the scheduler needs it: ``n`` choices, each with its params, and when they end."""
+EFFORTS = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192}
+"""Tokens of thinking that a ``reasoning_effort`` allows; ``xhigh`` allows any number."""
 
-    n: int
-    params: list[Params]
-    limits: Limits
-    prompt: NDArray[np.int64] | None
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request as the model reads it: ``ids``, and whether they end inside a thinking block (``opened``)."""
+
+    ids: list[int]
+    opened: bool
     warnings: list[str]
 
-    def history(self) -> History:
-        return History() if self.prompt is None else History(self.prompt)
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request as the scheduler needs it: a prompt, and ``n`` choices, each with its params; what holds them to a
+    grammar, and what takes them apart."""
 
-def refused(request: ChatRequest) -> list[str]:
-    """The fields of ``request`` that this engine can't honour."""
-    fields: list[str] = []
-    if request.tools and request.tool_choice != "none":
-        fields.append("tools")
-    return fields
+    n: int
+    prompt: Encoded
+    params: list[Params]
+    limits: Limits
+    grammar: Grammar | None
+    patterns: Patterns | None
+    shown: frozenset[int]
+    warnings: list[str]
+
+    def choice(self, index: int, prefixes: list[bytes], tokens: Tokens, leap: bool) -> Choice:
+        """The ``index``-th choice, at its beginning. ``prefixes`` are the prompt's digests, where they are known."""
+        seen = np.unique(np.array(self.prompt.ids, np.int64)) if self.params[index].repetition != 1 else None
+        history = History() if seen is None else History(seen)
+        sequence = Sequence(self.prompt.ids, self.params[index], history, prefixes=prefixes)
+        walk = self.grammar.begin() if self.grammar else None
+        parser = Parser(self.patterns, self.prompt.opened) if self.patterns else None
+        return Choice(index, sequence, self.limits, tokens, walk, parser, self.shown, leap)
 
 
 class Asker:
-    """Plans requests for one model of ``context`` tokens."""
+    """Plans requests for one model of ``context`` tokens. ``named`` is the format of its calls, where its template
+    isn't to say."""
 
-    def __init__(self, tokens: Tokens, checkpoint: Checkpoint, context: int) -> None:
+    def __init__(
+        self, tokens: Tokens, checkpoint: Checkpoint, context: int, *, named: str = "", care: bool = True
+    ) -> None:
         self._tokens = tokens
         self._vocabulary = checkpoint.shape.vocabulary
         self._stop_ids = checkpoint.stop_ids
         self._defaults = checkpoint.defaults
         self._context = context
+        source = checkpoint.template or PLAIN_TEMPLATE
+        self._template = Template(source, checkpoint.special, tools=checkpoint.tool_template, care=care)
+        self._format = find_format(checkpoint.tool_template or source, named)
+        if not self._template.knows_tools and not named:
+            self._format = self._format.with_envelope()
+        self._grammars = Grammars(tokens, checkpoint.shape.vocabulary, checkpoint.stop_ids)
+        special = {tokens.word(token): token for token in sorted(tokens.special)}
+        marked = {word: token for word, token in special.items() if word and word in self._format.words}
+        self._shown = frozenset(marked.values())
+        self._speller = Speller(marked, checkpoint.stop_ids)
 
-    def plan(self, request: ChatRequest, prompt: list[int], seed: int) -> Plan:
+    async def count(self, request: ChatRequest) -> int:
+        """The number of prompt tokens that ``request`` comes to."""
+        form = read_constraint(request)
+        return len((await self._prompt(request, form.note if form else "")).ids)
+
+    async def plan(self, request: ChatRequest, seed: int) -> Plan:
         """Check ``request`` against the model. ``seed`` is for a request that names none.
 
-        Raises ContextOverflow, or BadRequest for token ids that the model doesn't have.
+        Raises TemplateRefused, ContextOverflow, or BadRequest for what can't be enforced and for token ids that the
+        model doesn't have.
         """
-        most = self._most(request, len(prompt))
+        offer, form = read_offer(request), read_constraint(request)
+        prompt = await self._prompt(request, form.note if form else "")
+        most = self._most(request, len(prompt.ids))
+        grammar, unenforced = await self._grammar(request, offer, form, prompt.opened)
+        params = self._params(request)
         n = request.n or 1
         seed = seed if request.seed is None else request.seed
-        ids, bias = self._bias(request)
+        reads = offer is not None or self._format.thinking is not None
+        return Plan(
+            n=n,
+            prompt=prompt,
+            params=[replace(params, seed=choice_seed(seed, index)) for index in range(n)],
+            limits=self._limits(request, most),
+            grammar=grammar,
+            patterns=Patterns(self._format, offer.tools if offer else []) if reads else None,
+            shown=self._shown if reads else frozenset(),
+            warnings=self._warnings(request) + prompt.warnings + unenforced,
+        )
+
+    async def _grammar(
+        self, request: ChatRequest, offer: Offer | None, form: Constraint | None, opened: bool
+    ) -> tuple[Grammar | None, list[str]]:
+        """What holds the answer, and warnings of what isn't enforced. Each part is compiled by itself first: then an
+        error names its place."""
+        warnings: list[str] = []
+        parameters = schemas(request, offer) if offer else []
+        for part in [form, *parameters] if form else parameters:
+            _, told = await self._grammars.compile(part)
+            warnings += told
+        whole = Guide(self._format, offer, parameters, form, opened).constraint(self._speller)
+        return (await self._grammars.compile(whole))[0] if whole else None, warnings
+
+    async def _prompt(self, request: ChatRequest, note: str) -> Encoded:
+        """The prompt. Where no thinking is wanted and the template leaves the block open, or leaves it to the model,
+        it is closed."""
+        rendered = self._template.render(request, note)
+        text, thinking, opened = rendered.text, self._format.thinking, False
+        if thinking is not None:
+            opened = text.rstrip().endswith(thinking.begin.rstrip())
+            if request.reasoning_effort == "none" and not thinking.anywhere:
+                open_ = "" if opened else "" if text.rstrip().endswith(thinking.end) else thinking.begin
+                if opened or open_:
+                    text = f"{text.rstrip() if opened else text + open_}\n\n{thinking.end}\n\n"
+                opened = False
+        encode = self._tokens.encode
+        ids = encode(text) if len(text) < 20_000 else await asyncio.to_thread(encode, text)
+        return Encoded(ids, opened, rendered.warnings)
+
+    def _limits(self, request: ChatRequest, most: int) -> Limits:
         own = self._stop_ids if not request.ignore_eos else frozenset[int]()
         extra = self._known(request.stop_token_ids or [], "stop_token_ids")
-        stop_ids = own | frozenset(extra)
-        banned = np.array(sorted((self._stop_ids if request.ignore_eos else frozenset[int]()) | stop_ids), np.int64)
-        common = Params(
+        stops = [request.stop] if isinstance(request.stop, str) else list(request.stop or [])
+        thoughts = 0 if request.reasoning_effort == "none" else EFFORTS.get(request.reasoning_effort or "")
+        thinking = self._format.thinking
+        closing = "" if thinking is None else thinking.end if thinking.anywhere else f"\n{thinking.end}\n\n"
+        return Limits(
+            stop_ids=own | frozenset(extra),
+            stops=[stop for stop in stops if stop],
+            most=most,
+            thoughts=thoughts if thinking else None,
+            closing=tuple(self._tokens.encode(closing)) if thoughts is not None else (),
+        )
+
+    def _params(self, request: ChatRequest) -> Params:
+        ids, bias = self._bias(request)
+        stop_ids = self._stop_ids | frozenset(request.stop_token_ids or [])
+        return Params(
             temperature=self._value(request.temperature, "temperature", 1.0),
             top_p=self._value(request.top_p, "top_p", 1.0),
             top_k=max(int(self._value(request.top_k, "top_k", 0)), 0),
@@ -77,18 +177,18 @@ class Asker:
             repetition=self._value(request.repetition_penalty, "repetition_penalty", 1.0),
             bias_ids=ids,
             bias=bias,
-            banned=banned,
+            banned=np.array(sorted(stop_ids), np.int64),
             banned_until=request.min_tokens or 0,
             top=(request.top_logprobs or 0) if request.logprobs else None,
         )
-        stops = [request.stop] if isinstance(request.stop, str) else list(request.stop or [])
-        return Plan(
-            n=n,
-            params=[replace(common, seed=choice_seed(seed, index)) for index in range(n)],
-            limits=Limits(stop_ids, [stop for stop in stops if stop], most),
-            prompt=np.unique(np.array(prompt, np.int64)) if common.repetition != 1 else None,
-            warnings=_warnings(request),
-        )
+
+    def _warnings(self, request: ChatRequest) -> list[str]:
+        warnings: list[str] = []
+        if request.reasoning_effort not in (None, "none") and self._format.thinking is None:
+            warnings.append("reasoning_effort has no effect on this model, which doesn't think aloud")
+        if request.tool_prompt and not request.tools:
+            warnings.append("tool_prompt has no effect without tools")
+        return warnings
 
     def _most(self, request: ChatRequest, prompt: int) -> int:
         """Tokens that the answer may have."""
@@ -132,12 +232,3 @@ class Asker:
 
 def _named(request: ChatRequest) -> str:
     return "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
-
-
-def _warnings(request: ChatRequest) -> list[str]:
-    warnings: list[str] = []
-    if request.reasoning_effort and request.reasoning_effort != "none":
-        warnings.append("reasoning_effort has no effect on this model")
-    if request.tool_prompt and not request.tools:
-        warnings.append("tool_prompt has no effect without tools")
-    return warnings

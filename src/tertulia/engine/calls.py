@@ -6,8 +6,9 @@ otherwise than in JSON is forced to write the generic envelope, and under ``auto
 """
 
 import json
+import re
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from tertulia.engine.constraint import Constraint, json_constraint
 from tertulia.engine.formats import GENERIC, PLACES, Form, Format, Json
@@ -49,12 +50,16 @@ def schemas(request: ChatRequest, offer: Offer) -> list[Constraint]:
     found: list[Constraint] = []
     for tool in offer.tools:
         param = f"tools[{places[id(tool)]}].function.parameters"
-        schema = tool.function.parameters or {"type": "object", "properties": {}}
+        schema: Any = tool.function.parameters or {"type": "object", "properties": {}}
         options = {"item_separator": ", ", "key_separator": ": "}
         found.append(json_constraint(closed(schema), param, strict=tool.function.strict is True, options=options))
     if sum(len(one.grammar) for one in found) > LARGEST:
         raise BadRequest(f"the schemas of all tools have more than {LARGEST >> 20} MiB", param="tools")
     return found
+
+
+_OTHERWISE = ("additionalProperties", "allOf", "anyOf", "oneOf", "$ref", "patternProperties", "unevaluatedProperties")
+"""By what a schema says otherwise."""
 
 
 def closed(schema: Any) -> Any:
@@ -63,38 +68,204 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     fields = cast(dict[str, Any], schema)
-    closing = {"additionalProperties": False} if isinstance(fields.get("properties"), dict) else {}
-    inner = {name: closed(value) for name, value in fields.items() if name == "items"}
-    if closing:
+    inner = {"items": closed(fields["items"])} if "items" in fields else {}
+    if isinstance(fields.get("properties"), dict):
         inner["properties"] = {name: closed(value) for name, value in fields["properties"].items()}
-    if any(name in fields for name in ("allOf", "anyOf", "oneOf", "$ref", "patternProperties", "unevaluatedProperties")):
-        closing = {}
-    return closing | fields | inner
+        if fields.keys().isdisjoint(_OTHERWISE):
+            inner["additionalProperties"] = False
+    return fields | inner
 
 
 # ---------------------------------------------------------------- the grammar
 
-Start = Literal["text", "thought"]
-
 
 @dataclass(frozen=True, slots=True)
-class Spelled:
-    """How text is written in a grammar: special tokens by their ids, all else to the letter. ``ends`` are the tokens that
-    end an answer: they are not part of it."""
+class Speller:
+    """Writes text as a grammar's terms: ``special`` tokens by their ids, all else to the letter. ``ends`` are the
+    tokens that end an answer: no grammar asks for them."""
 
     special: dict[str, int]
     ends: frozenset[int]
 
-    def __call__(self, text: str) -> str:
-        """``text`` as a sequence of the grammar's terms."""
-        terms: list[str] = []
-        while text:
-            found = min((place, -len(word), word) for word in self.special if (place := text.find(word)) >= 0) if any(
-                word in text for word in self.special
-            ) else (len(text), 0, "")
-            if found[0]:
-                terms.append(json.dumps(text[: found[0]], ensure_ascii=False))
-            if found[2] and self.special[found[2]] not in self.ends:
-                terms.append(f"<[{self.special[found[2]]}]>")
-            text = text[found[0] + len(found[2]) :]
-        return " ".join(terms) or '""'
+    def terms(self, text: str) -> list[str]:
+        found: list[str] = []
+        for bit in re.split("(" + "|".join(map(re.escape, self.special)) + ")", text) if self.special else [text]:
+            if bit not in self.special:
+                found += [json.dumps(bit, ensure_ascii=False)] if bit else []
+            elif self.special[bit] not in self.ends:
+                found.append(f"<[{self.special[bit]}]>")
+        return found
+
+    def write(self, text: str) -> str:
+        return " ".join(self.terms(text))
+
+    def plain(self, text: str) -> bool:
+        """Whether there is no special token in ``text``."""
+        return not any(word in text for word in self.special)
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What holds one answer: what it may ``offer``, its tools' ``parameters``, the ``form`` it must have otherwise, and
+    whether it begins inside a thinking block (``opened``)."""
+
+    format: Format
+    offer: Offer | None
+    parameters: list[Constraint]
+    form: Constraint | None
+    opened: bool
+
+    def constraint(self, speller: Speller) -> Constraint | None:
+        """All of it as one grammar; None where anything may be said."""
+        lark = _Lark(self, speller)
+        start = lark.start()
+        if start is None:
+            return self.form
+        text = "\n".join(["%llguidance {}", f"start: {start}", *lark.rules.values(), f"TEXT: /{_ANY}/"])
+        if self.form is None:
+            return Constraint(text, "tools")
+        form: dict[str, Any] = {"lark_grammar": self.form.grammar}
+        if self.form.grammar.startswith('{"grammars"'):
+            form = json.loads(self.form.grammar)["grammars"][0]
+        grammars = [{"name": "answer", "lark_grammar": text}, form | {"name": "form"}]
+        return Constraint(json.dumps({"grammars": grammars}), self.form.param)
+
+
+_ANY = r"(.|\n)*"
+_LINE = rf"({_ANY}\n)?[ \t]*"
+"""Text up to the beginning of a line."""
+
+
+class _Lark:
+    """The rules of a guide's grammar, written as they are needed, by their names."""
+
+    def __init__(self, guide: Guide, speller: Speller) -> None:
+        self._guide = guide
+        self._format = guide.format
+        self._offer = guide.offer or Offer([])
+        self._speller = speller
+        self.rules: dict[str, str] = {}
+
+    def start(self) -> str | None:
+        """What an answer is; None where that is anything, or the form alone."""
+        for i, one in enumerate(self._guide.parameters):
+            self._rule(f"a{i}", f"%json {_schema(one)}")
+        thinks = self._format.thinking is not None
+        if self._offer.must or self._guide.form:
+            if not (self._offer.tools or thinks):
+                return None
+            ways = [self._calls()] if self._offer.tools else []
+            if self._guide.form and not self._offer.must:
+                ways.append("@form")
+            body = self._rule("body", " | ".join(ways))
+            return self._thinking(body, rf"/\n{{0,2}}/ {body}")
+        if not self._offer.tools or self._format.noise or not self._own:
+            return None
+        return self._thinking(self._stretch("first"), self._stretch("second"), "TEXT")
+
+    def _rule(self, name: str, text: str, lazy: bool = False) -> str:
+        self.rules.setdefault(name, f"{name}{'[lazy]' if lazy else ''}: {text}")
+        return name
+
+    @property
+    def _own(self) -> list[Form]:
+        """The format's own ways that a grammar can hold."""
+        return [form for form in self._format.forms if isinstance(form.spelling, Json)]
+
+    def _thinking(self, plain: str, behind: str, endless: str = "") -> str:
+        """``plain``, or ``behind`` a thinking block: one that is open, or that the model may open, and where it may be
+        ``endless`` need not close."""
+        thinking, speller = self._format.thinking, self._speller
+        if thinking is None:
+            return plain
+        thought = self._rule("thought", f"TEXT {speller.write(thinking.end)}", lazy=speller.plain(thinking.end))
+        rest = f"({thought} {behind}{' | ' * bool(endless)}{endless})"
+        if self._guide.opened:
+            return rest
+        begin = thinking.begin.rstrip()
+        opens = rf"/\s*{_regex(begin)}/" if speller.plain(begin) else speller.write(begin)
+        return f"{plain} | {opens} {rest}"
+
+    # ------------------------------------------------------------ calls from the first token on
+
+    def _calls(self) -> str:
+        form = self._own[0] if self._own else GENERIC.forms[0]
+        return f"{self._speller.write(form.open)} {self._call(form)} {self._more(form)}"
+
+    def _call(self, form: Form) -> str:
+        """The rule for a call of any tool."""
+        return self._rule(f"call{self._place(form)}", self._each(_written(form.call)))
+
+    def _each(self, call: str) -> str:
+        """``call`` with each tool's name and arguments."""
+        head, _, tail = call.partition("$arguments")
+        write = self._speller.write
+        named = ((i, head.replace("$name", tool.function.name)) for i, tool in enumerate(self._offer.tools))
+        return " | ".join(f"{write(head)} a{i} {write(tail)}" for i, head in named)
+
+    def _more(self, form: Form) -> str:
+        """What may follow a call in the same list, and what closes that. A bare object stands alone."""
+        alone = self._offer.one or not (form.begin or form.between)
+        further = "" if alone else f"({self._speller.write(form.between)} {self._call(form)})*"
+        return f"{further} {self._speller.write(form.close)}"
+
+    def _place(self, form: Form) -> int:
+        return self._format.forms.index(form) if form in self._format.forms else len(self._format.forms)
+
+    # ------------------------------------------------------------ text, until a call begins
+
+    def _stretch(self, label: str) -> str:
+        """The rule for text with calls in it. The ``first`` stretch doesn't begin like a thinking block; behind that,
+        and at the first, calls may stand that only begin an answer."""
+        thinking = self._format.thinking
+        text, line = "TEXT", "LINE"
+        self.rules.setdefault("LINE", f"LINE: /{_LINE}/")
+        if label == "first" and thinking and not self._guide.opened and self._speller.plain(thinking.begin):
+            text, line = "FIRST", "FIRST_LINE"
+            other = rf"~/\s*{_regex(thinking.begin.rstrip())}{_ANY}/"
+            self.rules["FIRST"] = f"FIRST: /{_ANY}/ & {other}"
+            self.rules["FIRST_LINE"] = f"FIRST_LINE: /{_LINE}/ & {other}"
+        ways = self._marked(label, text) + self._bare(label, line) + (self._bare(label, "") if label != "later" else [])
+        rest = "" if self._offer.one else self._stretch("later") if label != "later" else label
+        return self._rule(label, f"({' | '.join(ways)}) {rest} | {text}")
+
+    def _marked(self, label: str, text: str) -> list[str]:
+        """Calls that begin with a marker."""
+        found: dict[str, str] = {}
+        for form in self._own:
+            if form.begin and form.begin not in found:
+                plain, name = self._speller.plain(form.begin), f"{label}{self._place(form)}"
+                opens = self._rule(name, f"{text} {self._speller.write(form.begin)}", lazy=plain)
+                call = self._each(_written(form.open + form.call).removeprefix(form.begin))
+                rest = self._rule(f"rest{self._place(form)}", call)
+                found[form.begin] = f"{opens} {rest} {self._more(form) if form.open else ''}"
+        return list(found.values())
+
+    def _bare(self, label: str, line: str) -> list[str]:
+        """Calls without a marker, at the beginning of a ``line``, or with none named of a stretch: known by their
+        names."""
+        forms = [form for form in self._own if not form.begin and form.where == ("line" if line else "start")]
+        if not forms:
+            return []
+        keys = "|".join(key for key in ("arguments", "parameters") if any(f'"{key}"' in form.call for form in forms))
+        fence = r"(```[a-z]*\s*)?" if line else ""
+        found: list[str] = []
+        for i, tool in enumerate(self._offer.tools):
+            head = rf'{fence}\{{\s*"name"\s*:\s*"{_regex(tool.function.name)}"\s*,\s*"({keys})"'
+            name = self._rule(f"{label}_{'line' if line else 'start'}{i}", rf"{line} /\s*{head}/", lazy=True)
+            tail = r'"}" ("\n```")?' if line else f'"}}" {self._more(forms[0])}'
+            found.append(rf"{name} /\s*:\s*/ a{i} {tail}")
+        return found
+
+
+def _schema(one: Constraint) -> str:
+    return json.dumps(json.loads(one.grammar)["grammars"][0]["json_schema"])
+
+
+def _written(text: str) -> str:
+    """``text`` with all places but the name and the arguments filled."""
+    return re.sub(r"\$(\w+)", lambda place: PLACES[place[1]][1] if place[1] in PLACES else place[0], text)
+
+
+def _regex(text: str) -> str:
+    return re.escape(text).replace("/", r"\/")

@@ -64,7 +64,7 @@ def _json_format(kind: str, asked: dict[str, Any]) -> Constraint:
     strict = holder.get("strict") is not False
     about = [str(holder[key]) for key in ("name", "description") if holder.get(key)] if holder is not asked else []
     note = f"Answer in JSON: {' - '.join(about)}." if about else ""
-    return _json({"type": "object"} if schema is None else schema, f"{place}.{name}", strict, note)
+    return json_constraint({"type": "object"} if schema is None else schema, f"{place}.{name}", strict, note)
 
 
 def _structured(asked: dict[str, Any]) -> Constraint:
@@ -74,7 +74,7 @@ def _structured(asked: dict[str, Any]) -> Constraint:
     (name,) = given
     value, param = asked[name], f"structured_outputs.{name}"
     if name == "json":
-        return _json(value, param, strict=True)
+        return json_constraint(value, param, strict=True)
     if name == "regex":
         return _regex(value, param)
     if name == "choice":
@@ -90,7 +90,10 @@ def _regex(value: Any, param: str) -> Constraint:
     return Constraint(LLMatcher.grammar_from_regex(_bounded(value, param)), param)
 
 
-def _json(schema: Any, param: str, strict: bool, note: str = "") -> Constraint:
+def json_constraint(
+    schema: Any, param: str, strict: bool, note: str = "", options: dict[str, Any] | None = None
+) -> Constraint:
+    """A JSON Schema, or its text, as a constraint. ``options`` are llguidance's for JSON."""
     if isinstance(schema, str):
         try:
             schema = json.loads(schema)
@@ -100,9 +103,9 @@ def _json(schema: Any, param: str, strict: bool, note: str = "") -> Constraint:
         raise BadRequest(f"{param} is a JSON Schema: an object", param=param)
     _bounded(json.dumps(schema), param)
     # Fixed white space: then keys and punctuation are forced, and cost no pass.
-    options: Any = {"whitespace_flexible": False, "lenient": not strict}
+    chosen: Any = {"whitespace_flexible": False, "lenient": not strict} | (options or {})
     whole = cast(dict[str, Any], schema if isinstance(schema, dict) else {"anyOf": [{}]} if schema else {"not": {}})
-    return Constraint(LLMatcher.grammar_from_json_schema(whole, overrides=options), param, whole, strict, note)
+    return Constraint(LLMatcher.grammar_from_json_schema(whole, overrides=chosen), param, whole, strict, note)
 
 
 def _bounded(value: Any, param: str) -> str:

@@ -19,16 +19,13 @@ from numpy.typing import NDArray
 
 import tertulia
 from tertulia import config
-from tertulia.engine import ask
+from tertulia.engine.ask import Asker
 from tertulia.engine.blocks import Blocks
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
 from tertulia.engine.choice import Choice, Piece
-from tertulia.engine.constraint import read_constraint
-from tertulia.engine.grammar import Grammars
 from tertulia.engine.model import BLOCK, Model
 from tertulia.engine.sampler import sample
 from tertulia.engine.scheduler import Pace, Pass, Scheduler, Sequence
-from tertulia.engine.template import Template
 from tertulia.engine.tokens import Tokens, open_tokens
 from tertulia.errors import BadRequest, Busy, EngineFault, TertuliaError
 from tertulia.types import (
@@ -36,7 +33,10 @@ from tertulia.types import (
     Chunk,
     ChunkChoice,
     ChunkMeta,
+    CompletionDetails,
     Delta,
+    DeltaCall,
+    DeltaFunction,
     Logprobs,
     ModelCard,
     PromptDetails,
@@ -88,7 +88,7 @@ class Answer:
 
     def chunk(self, piece: Piece, logprobs: bool) -> Chunk:
         """The chunk for a piece."""
-        delta = Delta(content=piece.text)
+        delta = _delta(piece)
         if piece.choice not in self._begun:
             self._begun.add(piece.choice)
             delta.role = "assistant"
@@ -117,6 +117,26 @@ class Answer:
         )
 
 
+def _delta(piece: Piece) -> Delta:
+    """What a piece adds. A call's first delta carries its name and a new id, the others its number and arguments."""
+    if piece.kind == "thought":
+        return Delta(reasoning=piece.text, reasoning_content=piece.text)
+    if piece.kind == "arguments":
+        return Delta(tool_calls=[DeltaCall(piece.call, function=DeltaFunction(arguments=piece.text))])
+    if piece.kind == "call":
+        function = DeltaFunction(name=piece.text, arguments="")
+        return Delta(tool_calls=[DeltaCall(piece.call, f"call_{uuid.uuid4().hex[:24]}", "function", function)])
+    return Delta(content=piece.text)
+
+
+def _usage(choices: list[Choice]) -> Usage:
+    """Tokens of the prompt, which all choices share, and of all answers."""
+    first = choices[0].sequence
+    prompt, said = len(first.prompt), sum(choice.sequence.history.length for choice in choices)
+    thoughts = sum(choice.thoughts for choice in choices)
+    return Usage(prompt, said, prompt + said, PromptDetails(first.cached), CompletionDetails(thoughts))
+
+
 class Engine:
     """A Backend over one model. Made by :meth:`load`, ended by :meth:`aclose`."""
 
@@ -125,12 +145,6 @@ class Engine:
         self._settings = settings
         self._model = model
         self._tokens: Tokens = open_tokens(checkpoint)
-        self._template = Template(
-            checkpoint.template or ask.PLAIN_TEMPLATE,
-            checkpoint.special,
-            tools=checkpoint.tool_template,
-            care=settings.fold_messages,
-        )
         self._blocks = Blocks(model.blocks)
         self._scheduler = Scheduler(self._blocks, settings.batch, settings.exact)
         self._pace = Pace()
@@ -143,8 +157,8 @@ class Engine:
         self.context = min(wanted, model.shape.context, room)
         if self.context < min(wanted, model.shape.context):
             log.warning("the KV pool holds %d tokens, so the context is %d and not %d", room, self.context, wanted)
-        self._asker = ask.Asker(self._tokens, checkpoint, self.context)
-        self._grammars = Grammars(self._tokens, checkpoint.shape.vocabulary, checkpoint.stop_ids)
+        care, named = settings.fold_messages, settings.format_of(name)
+        self._asker = Asker(self._tokens, checkpoint, self.context, named=named, care=care)
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
         self._counters = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "preemptions"), 0)
@@ -183,41 +197,36 @@ class Engine:
         return [card]
 
     def supports(self, request: ChatRequest) -> list[str]:
-        return ask.refused(request)
+        return []
 
     async def count(self, request: ChatRequest) -> int:
-        constraint = read_constraint(request)
-        return len(await self._encode(request, constraint.note if constraint else ""))
+        return await self._asker.count(request)
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """Answer. Raises BadRequest (template, context, token ids), Busy when the queue is full, EngineFault."""
+        """Answer. Raises BadRequest (template, context, token ids, grammars), Busy when the queue is full,
+        EngineFault."""
         if self._passes.done():
             raise EngineFault("the engine was stopped", retry_after=1)
-        constraint = read_constraint(request)
-        grammar, unenforced = await self._grammars.compile(constraint) if constraint else (None, [])
-        prompt = await self._encode(request, constraint.note if constraint else "")
-        plan = self._asker.plan(request, prompt, random.getrandbits(63))
+        plan = await self._asker.plan(request, random.getrandbits(63))
         seats = max(self._settings.batch - len(self._scheduler.running), 0)
         if len(self._scheduler.waiting) + plan.n > self._settings.queue + seats:
             raise Busy(
                 f"{self._settings.queue} requests are waiting already; try again in a few seconds", retry_after=5
             )
         inbox = Inbox()
-        sequences: list[Sequence] = []
+        choices: list[Choice] = []
         try:
             for index in range(plan.n):
-                first = sequences[0].prefixes if sequences else []
-                sequence = Sequence(prompt, plan.params[index], plan.history(), prefixes=first)
-                sequences.append(sequence)
-                walk = grammar.begin() if grammar else None
-                choice = Choice(index, sequence, plan.limits, self._tokens, walk, leap=not self._settings.exact)
-                self._choices[sequence] = (choice, inbox)
-                self._scheduler.add(sequence)
+                first = choices[0].sequence.prefixes if choices else []
+                choice = plan.choice(index, first, self._tokens, leap=not self._settings.exact)
+                choices.append(choice)
+                self._choices[choice.sequence] = (choice, inbox)
+                self._scheduler.add(choice.sequence)
             self._wake.set()
-            meta = ChunkMeta(provider="local", warnings=plan.warnings + unenforced)
+            meta = ChunkMeta(provider="local", warnings=plan.warnings)
             answer = Answer(self.name, self._fingerprint, meta)
             logprobs = bool(request.logprobs)
-            pieces = await self._first(inbox, sequences)
+            pieces = await self._first(inbox, [choice.sequence for choice in choices])
             ended = 0
             while True:
                 for piece in pieces:
@@ -229,10 +238,10 @@ class Engine:
                 if ended == plan.n:
                     break
                 pieces = await inbox.take()
-            yield answer.last(self._usage(sequences))
+            yield answer.last(_usage(choices))
         finally:
-            for sequence in sequences:
-                self._leave(sequence)
+            for choice in choices:
+                self._leave(choice.sequence)
 
     async def metrics(self) -> str:
         """The engine's figures as Prometheus text."""
@@ -253,12 +262,6 @@ class Engine:
 
     # ------------------------------------------------------------ a request
 
-    async def _encode(self, request: ChatRequest, note: str = "") -> list[int]:
-        text = self._template.render(request, note).text
-        if len(text) < 20_000:
-            return self._tokens.encode(text)
-        return await asyncio.to_thread(self._tokens.encode, text)
-
     async def _first(self, inbox: Inbox, sequences: list[Sequence]) -> list[Piece | None]:
         """The first pieces. A request that is still in the queue when its time is up is turned away."""
         task = asyncio.ensure_future(inbox.take())
@@ -269,10 +272,6 @@ class Engine:
             return await task
         finally:
             task.cancel()
-
-    def _usage(self, sequences: list[Sequence]) -> Usage:
-        prompt, said = len(sequences[0].prompt), sum(sequence.history.length for sequence in sequences)
-        return Usage(prompt, said, prompt + said, PromptDetails(sequences[0].cached))
 
     def _leave(self, sequence: Sequence) -> None:
         """Done with, or given up: blocks back, figures noted."""
@@ -335,8 +334,7 @@ class Engine:
                 self._leave(sequence)
                 inbox.put(BadRequest(f"the grammar met a limit: {limit[:200]}", param="response_format"))
                 continue
-            piece = choice.feed(sampled)
-            if piece is not None:
+            for piece in choice.feed(sampled):
                 if piece.finish:
                     self._leave(sequence)
                 inbox.put(piece)

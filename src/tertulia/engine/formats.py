@@ -5,7 +5,7 @@ grammar makes a model write and, with white space free to vary, what the parser 
 templates and documentation; the tests' outputs name theirs one by one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 PLACES = {
@@ -17,8 +17,8 @@ PLACES = {
     "key_id": (r'"(?:tool_call_)?id"\s*:\s*"[^"]*"\s*,\s*', ""),
     "id_key": (r'\s*,\s*"id"\s*:\s*"[^"]*"', ""),
 }
-"""Places beside ``$name`` and ``$arguments``: the pattern that they are read by, and what is written there. Where that is
-nothing, they may be missing."""
+"""Places beside ``$name`` and ``$arguments``: the pattern that they are read by, and what is written there. Where
+that is nothing, they may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,18 @@ class Format:
     forms: tuple[Form, ...]
     signs: tuple[tuple[str, ...], ...] = ()
     thinking: Thinking | None = None
-    noise: tuple[str, ...] = field(default=())
+    noise: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """All that is written literally in it: a special token that is not in there means nothing to it."""
+        forms = (f"{form.begin} {form.open} {form.call} {form.close} {form.spelling}" for form in self.forms)
+        thinking = (self.thinking.begin, self.thinking.end) if self.thinking else ()
+        return " ".join((*forms, *thinking, *self.noise))
+
+    def with_envelope(self) -> "Format":
+        """The same for a model that is told of its tools by the generic envelope: that comes first."""
+        return replace(self, forms=(*GENERIC.forms, *(form for form in self.forms if form.begin)))
 
 
 def _object(arguments: str) -> str:
@@ -95,7 +106,7 @@ def _object(arguments: str) -> str:
 
 
 _TAGGED = Form(f"<tool_call>\n{_object('arguments')}\n</tool_call>", "<tool_call>", between="\n")
-_LISTED = f'{{$key_id"name": "$name", "arguments": $arguments$id_key}}'
+_LISTED = '{$key_id"name": "$name", "arguments": $arguments$id_key}'
 _BARE = tuple(
     Form(fence.replace("$object", _object(key)), where="line")
     for key in ("parameters", "arguments")

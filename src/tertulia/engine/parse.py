@@ -4,8 +4,8 @@ One machine for all three and for every format (``formats.py``). It is a corouti
 more where that could still become a marker. What it finds does not depend on how the text was cut: all is decided by
 the leftmost marker that is there, or could still come to be.
 
-It stands on the ``regex`` package for its partial matches. Parsers as libraries: transformers' declarative one knows three
-families, raises on what is malformed and comes with transformers; the others come with an engine each.
+It stands on the ``regex`` package for its partial matches. Parsers as libraries: transformers' declarative one knows
+three families, raises on what is malformed and comes with transformers; the others come with an engine each.
 """
 
 import re
@@ -16,7 +16,17 @@ from typing import Literal
 import regex
 
 from tertulia.engine.formats import Form, Format, Json, Tags
-from tertulia.engine.spell import Match, Pattern, Reading, Source, apart, loose, pattern, read_json, read_literals, read_tags
+from tertulia.engine.spell import (
+    Pattern,
+    Reading,
+    Source,
+    apart,
+    loose,
+    pattern,
+    read_json,
+    read_literals,
+    read_tags,
+)
 from tertulia.types import Tool
 
 Kind = Literal["text", "thought", "call", "arguments"]

@@ -118,6 +118,7 @@ def apart(text: str) -> str:
 
 # ---------------------------------------------------------------- JSON
 
+
 def quote(text: str) -> str:
     """``text`` as the inside of a JSON string."""
     try:

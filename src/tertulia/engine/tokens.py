@@ -57,15 +57,16 @@ class Tokens:
 
 
 class Detokenizer:
-    """Text out of one sequence's tokens, never half a character."""
+    """Text out of one sequence's tokens, never half a character. Special tokens don't show, but those of ``shown``."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, shown: frozenset[int] = frozenset()) -> None:
         self._tokens = tokens
+        self._hidden = tokens.special - shown if shown else tokens.special
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, token: int) -> str:
         """The text that ``token`` completes."""
-        return "" if token in self._tokens.special else self._decoder.decode(self._tokens.piece(token))
+        return "" if token in self._hidden else self._decoder.decode(self._tokens.piece(token))
 
 
 def _byte_letters() -> dict[str, int]:
