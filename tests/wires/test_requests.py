@@ -45,19 +45,56 @@ plain = st.recursive(
     max_leaves=4,
 )
 parts = st.builds(Text, text=words) | st.builds(Image, image_url=st.builds(ImageUrl, url=words))
-calls = st.builds(ToolCall, id=words, function=st.builds(CallFunction, name=words, arguments=words))
+names = st.text("aB1_-.", min_size=1, max_size=5)
+objects = st.dictionaries(words, plain, max_size=2)
+arguments = objects | objects.map(json.dumps)
+calls = st.builds(ToolCall, id=words.filter(bool), function=st.builds(CallFunction, name=names, arguments=arguments))
+texts = words | st.lists(parts, max_size=2)
 messages = st.builds(
     Message,
-    role=st.sampled_from(["system", "developer", "user", "assistant", "tool"]),
-    content=words | st.lists(parts, max_size=2),
+    role=st.sampled_from(["system", "developer", "user", "assistant"]),
+    content=texts,
     name=st.none() | words,
-    tool_calls=st.none() | st.lists(calls, min_size=1, max_size=2),
-    tool_call_id=st.none() | words,
     reasoning=st.none() | words,
 )
-requests = st.builds(
+
+
+@st.composite
+def turns(draw: st.DrawFn) -> list[Message]:
+    """An assistant's message with calls, and the results of some of them in any order."""
+    called = draw(st.lists(calls, min_size=1, max_size=3, unique_by=lambda call: call.id))
+    ids = draw(st.lists(st.sampled_from([call.id for call in called]), unique=True))
+    results = [Message(role="tool", content=draw(texts), tool_call_id=named) for named in ids]
+    return [Message(role="assistant", content=draw(st.none() | texts), tool_calls=called), *results]
+
+
+chats = st.lists(messages.map(lambda message: [message]) | turns(), min_size=1, max_size=3).map(
+    lambda several: [message for some in several for message in some]
+)
+tools = st.lists(
+    st.builds(
+        Tool, function=st.builds(Function, name=names, parameters=st.sampled_from([None, {}, {"type": "object"}]))
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda tool: tool.function.name,
+)
+choices = st.sampled_from([None, "auto", "none"])
+
+
+@st.composite
+def offers(draw: st.DrawFn, request: ChatRequest) -> ChatRequest:
+    """``request`` with tools, and a choice that needs them."""
+    request.tools = draw(tools)
+    named = {"type": "function", "function": {"name": draw(st.sampled_from(request.tools)).function.name}}
+    request.tool_choice = draw(choices | st.sampled_from(["required", named]))
+    request.parallel_tool_calls = draw(st.none() | st.booleans())
+    return request
+
+
+bare = st.builds(
     ChatRequest,
-    messages=st.lists(messages, min_size=1, max_size=3),
+    messages=chats,
     model=st.none() | words,
     stream=st.none() | st.booleans(),
     stream_options=st.none() | st.builds(StreamOptions, include_usage=st.none() | st.booleans()),
@@ -69,10 +106,11 @@ requests = st.builds(
     stop=st.none() | words.filter(bool) | st.lists(words.filter(bool), max_size=4),
     logprobs=st.just(True),
     top_logprobs=st.none() | st.integers(0, 20),
-    tools=st.none() | st.lists(st.builds(Tool, function=st.builds(Function, name=words)), max_size=2),
-    tool_choice=st.none() | st.sampled_from(["auto", "none", "required"]),
+    tool_choice=choices,
+    reasoning_effort=st.none() | st.sampled_from(["none", "max"]),
     extra=st.dictionaries(words.filter(lambda name: name not in ChatRequest.__struct_fields__), plain, max_size=2),
 )
+requests = bare | bare.flatmap(offers)
 
 
 @given(requests)
@@ -244,11 +282,10 @@ def test_a_body_that_is_no_request(body: bytes, what: str):
         ({"response_format": {}}, "response_format.type", "response_format.type is required: a string"),
         ({"tools": [{"function": {}}]}, "tools[0].function.name", "tools[0].function.name is required"),
         (
-            {"tools": [{"type": "web", "function": {"name": "f"}}]},
-            "tools[0].type",
-            "tools[0].type must be 'function', not 'web'",
+            {"reasoning_effort": "hard"},
+            "reasoning_effort",
+            "reasoning_effort must be one of none, minimal, low, medium, high, xhigh, max, not 'hard'",
         ),
-        ({"tool_choice": {"name": "f"}}, "tool_choice", "tool_choice.function.name is required: the tool to call"),
         ({"model": ["m"]}, "model", "model must be a string, not a list"),
     ],
 )

@@ -27,6 +27,7 @@ from tertulia.types import (
     ToolCall,
 )
 from tertulia.wires.refusal import refuse, show
+from tertulia.wires.tools import check_tools, settle_choice, settle_history
 
 _OURS = frozenset({"extra", "warnings", "caller"})
 _FIELDS = frozenset(ChatRequest.__struct_fields__) - _OURS
@@ -34,6 +35,7 @@ _MESSAGE = frozenset(Message.__struct_fields__)
 _PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
 _CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
 _TOOL, _FUNCTION = frozenset(Tool.__struct_fields__), frozenset(Function.__struct_fields__)
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _NULL_USAGE = b',"usage":null}'
 
 _encoder = msgspec.json.Encoder()
@@ -46,7 +48,8 @@ def read_request(body: bytes) -> ChatRequest:
     """The request in ``body``. Raises BadRequest, whose ``param`` is the path of what is wrong.
 
     Fields that nobody knows are kept in ``extra`` and named in ``warnings``. Empty stop strings are left out, with a
-    warning; of ``max_tokens`` and ``max_completion_tokens`` the latter wins, with a warning.
+    warning; of ``max_tokens`` and ``max_completion_tokens`` the latter wins, with a warning. What tools and their
+    history then look like is said in :mod:`tertulia.wires.tools`.
     """
     given = _decode(body)
     if not isinstance(given, dict):
@@ -61,8 +64,9 @@ def read_request(body: bytes) -> ChatRequest:
         request.extra = {name: fields[name] for name in fields if name not in _FIELDS}
     _check(request, known)
     request.warnings = [f"{name} is not a known field" for name in request.extra]
-    request.warnings += [f"{name} is not a known field and was left out" for name in _strays(known)]
-    _settle(request)
+    names = frozenset[str]().union(*known["messages"])  # much faster than a look at each message
+    request.warnings += [f"{name} is not a known field and was left out" for name in _strays(known, names)]
+    _settle(request, known, names)
     return request
 
 
@@ -116,19 +120,30 @@ def _check(request: ChatRequest, given: dict[str, Any]) -> None:
         if "content" not in message and message["role"] not in ("assistant", "function"):
             param = f"messages[{i}].content"
             raise BadRequest(f"{param} is required: a string or a list of parts", param=param)
-    for i, tool in enumerate(request.tools or ()):
-        if tool.type != "function":
-            raise BadRequest(f"tools[{i}].type must be 'function', not {show(tool.type)}", param=f"tools[{i}].type")
-    if isinstance(request.tool_choice, dict):
-        function = request.tool_choice.get("function")
-        if not isinstance(function, dict) or not isinstance(cast(dict[str, Any], function).get("name"), str):
-            raise BadRequest("tool_choice.function.name is required: the tool to call", param="tool_choice")
+    if request.tools:
+        check_tools(request.tools)
+    if request.reasoning_effort is not None and request.reasoning_effort not in _EFFORTS:
+        raise BadRequest(
+            f"reasoning_effort must be one of {', '.join(_EFFORTS)}, not {show(request.reasoning_effort)}",
+            param="reasoning_effort",
+        )
     if request.response_format is not None and not isinstance(request.response_format.get("type"), str):
         raise BadRequest("response_format.type is required: a string", param="response_format.type")
 
 
-def _settle(request: ChatRequest) -> None:
-    """What may be said in two ways is left said in one."""
+def _settle(request: ChatRequest, given: dict[str, Any], names: frozenset[str]) -> None:
+    """What may be said in two ways is left said in one. ``names`` are the fields that messages have."""
+    if not request.tools:
+        request.tools = None
+        if request.parallel_tool_calls is not None:
+            request.warnings.append("parallel_tool_calls is ignored: there are no tools")
+            request.parallel_tool_calls = None
+    if request.tool_choice is not None:
+        settle_choice(request)
+    if "tool_calls" in names or "tool" in [message["role"] for message in given["messages"]]:
+        settle_history(request.messages)
+    if "function_call" in names and any(message.function_call for message in request.messages):
+        request.warnings.append("messages[].function_call is an old form that models here don't see; use tool_calls")
     if request.max_completion_tokens is not None and request.max_tokens is not None:
         if request.max_tokens != request.max_completion_tokens:
             request.warnings.append("max_tokens is ignored: max_completion_tokens is given too")
@@ -138,27 +153,28 @@ def _settle(request: ChatRequest) -> None:
         request.stop = [word for word in request.stop if word] or None
 
 
-def _strays(given: dict[str, Any]) -> list[str]:
-    """The unknown fields below the top, which the types have no room for."""
-    names: dict[str, None] = {}
+def _strays(given: dict[str, Any], names: frozenset[str]) -> list[str]:
+    """The unknown fields below the top, which the types have no room for. ``names`` are those that messages have."""
+    strays: dict[str, None] = {}
 
     def look(where: str, items: Any, known: frozenset[str]) -> None:
         for item in items:
             if isinstance(item, dict) and not (fields := cast(dict[str, Any], item)).keys() <= known:
-                names.update(dict.fromkeys(f"{where}.{name}" for name in fields.keys() - known))
+                strays.update(dict.fromkeys(f"{where}.{name}" for name in fields.keys() - known))
 
     messages: list[dict[str, Any]] = given["messages"]
-    look("messages[]", messages, _MESSAGE)
+    if not names <= _MESSAGE:
+        look("messages[]", messages, _MESSAGE)
     for message in messages:
         if isinstance(message.get("content"), list):
             look("messages[].content[]", message["content"], _PART)
-        if calls := message.get("tool_calls"):
+        if "tool_calls" in names and (calls := message.get("tool_calls")):
             look("messages[].tool_calls[]", calls, _CALL)
             look("messages[].tool_calls[].function", (call.get("function") for call in calls), _CALL_FUNCTION)
     if tools := given.get("tools"):
         look("tools[]", tools, _TOOL)
         look("tools[].function", (tool.get("function") for tool in tools), _FUNCTION)
-    return sorted(names)
+    return sorted(strays)
 
 
 # ---------------------------------------------------------------- chunks and answers

@@ -1,7 +1,7 @@
 """What is wrong with a request, said so that it can be put right: a msgspec complaint becomes a BadRequest."""
 
 import re
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -28,6 +28,8 @@ def refuse(complaint: msgspec.ValidationError, given: Any) -> BadRequest:
     what, path = (match["what"], match["path"] or "") if match else (str(complaint), "")
     param = path.removeprefix(".").replace("[...]", "")
     if missing := re.match(r"Object missing required field `(.*)`", what):
+        if missing[1] == "function" and (kind := _kind(given, path)) != "function":
+            return BadRequest(f"{param}.type must be 'function', not {show(kind)}", param=f"{param}.type")
         param = f"{param}.{missing[1]}".removeprefix(".")
         return BadRequest(f"{param} is required{_example(param)}", param=param)
     value = _at(given, path)
@@ -63,6 +65,12 @@ def _must(what: str, param: str, value: Any) -> str:
         wanted = [word for word in kinds[1].split(" | ") if word != "null" or kinds[1] == "null"]
         return f"must be {' or '.join(_WORDS.get(word, word) for word in wanted)}{not_that}"
     return f"is not right: {what}"
+
+
+def _kind(given: Any, path: str) -> Any:
+    """The type that a tool, or a call, at ``path`` says it has: what else there is has no ``function``."""
+    holder = _at(given, path)
+    return cast(dict[str, Any], holder).get("type", "function") if isinstance(holder, dict) else "function"
 
 
 def _range(param: str) -> str:
