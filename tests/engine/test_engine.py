@@ -13,7 +13,7 @@ from asking import LONG, Start, ask, first, request, said, stream, whole
 from tertulia.engine.model import BLOCK, Batch
 from tertulia.errors import Busy, ContextOverflow, EngineFault, TertuliaError
 from tertulia.fold import fold
-from tertulia.types import Chunk, Function, Tool
+from tertulia.types import Chunk
 
 # ---------------------------------------------------------------- chunks
 

@@ -85,10 +85,9 @@ class Asker:
         if not self._template.knows_tools and not named:
             self._format = self._format.with_envelope()
         self._grammars = Grammars(tokens, checkpoint.shape.vocabulary, checkpoint.stop_ids)
-        special = {tokens.word(token): token for token in sorted(tokens.special)}
-        marked = {word: token for word, token in special.items() if word and word in self._format.words}
-        self._shown = frozenset(marked.values())
-        self._speller = Speller(marked, checkpoint.stop_ids)
+        words = self._format.words
+        self._shown = frozenset(token for token in tokens.special if (word := tokens.word(token)) and word in words)
+        self._speller: Speller | None = None
 
     async def count(self, request: ChatRequest) -> int:
         """The number of prompt tokens that ``request`` comes to."""
@@ -130,6 +129,10 @@ class Asker:
         for part in [form, *parameters] if form else parameters:
             _, told = await self._grammars.compile(part)
             warnings += told
+        if not (offer or form):
+            return None, warnings
+        if self._speller is None:
+            self._speller = Speller(await asyncio.to_thread(self._grammars.special), self._stop_ids)
         whole = Guide(self._format, offer, parameters, form, opened).constraint(self._speller)
         return (await self._grammars.compile(whole))[0] if whole else None, warnings
 

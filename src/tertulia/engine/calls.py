@@ -29,13 +29,15 @@ class Offer:
 
 
 def read_offer(request: ChatRequest) -> Offer | None:
-    """What ``request`` offers; None when nothing may be called. Raises BadRequest for a choice that there is not."""
+    """What ``request`` offers; None when nothing may be called. A call that is required is one, unless several are
+    asked for: small models don't stop by themselves. Raises BadRequest for a choice that there is not."""
     tools, choice = request.tools or [], request.tool_choice or "auto"
     if not tools or choice == "none":
         return None
-    one = request.parallel_tool_calls is False
-    if choice in ("auto", "required"):
-        return Offer(tools, must=choice == "required", one=one)
+    if choice == "auto":
+        return Offer(tools, one=request.parallel_tool_calls is False)
+    if choice == "required":
+        return Offer(tools, must=True, one=not request.parallel_tool_calls)
     name = choice if isinstance(choice, str) else cast(dict[str, Any], choice.get("function") or choice).get("name")
     named = [tool for tool in tools if tool.function.name == name]
     if not named:
@@ -132,6 +134,8 @@ class Guide:
 
 
 _ANY = r"(.|\n)*"
+_BLANK = r"[ \t\n]{0,4}"
+"""Some white space: without a bound, a model could go on with it for ever."""
 _LINE = rf"({_ANY}\n)?[ \t]*"
 """Text up to the beginning of a line."""
 
@@ -183,7 +187,7 @@ class _Lark:
         if self._guide.opened:
             return rest
         begin = thinking.begin.rstrip()
-        opens = rf"/\s*{_regex(begin)}/" if speller.plain(begin) else speller.write(begin)
+        opens = rf"/{_BLANK}{_regex(begin)}/" if speller.plain(begin) else speller.write(begin)
         return f"{plain} | {opens} {rest}"
 
     # ------------------------------------------------------------ calls from the first token on
@@ -248,13 +252,14 @@ class _Lark:
         if not forms:
             return []
         keys = "|".join(key for key in ("arguments", "parameters") if any(f'"{key}"' in form.call for form in forms))
-        fence = r"(```[a-z]*\s*)?" if line else ""
+        fence = f"(```[a-z]{{0,8}}{_BLANK})?" if line else ""
         found: list[str] = []
         for i, tool in enumerate(self._offer.tools):
-            head = rf'{fence}\{{\s*"name"\s*:\s*"{_regex(tool.function.name)}"\s*,\s*"({keys})"'
-            name = self._rule(f"{label}_{'line' if line else 'start'}{i}", rf"{line} /\s*{head}/", lazy=True)
+            named = f'"name":"{_regex(tool.function.name)}","({keys})"'
+            head = fence + r"\{" + named.replace(":", f"{_BLANK}:{_BLANK}").replace(",", f"{_BLANK},{_BLANK}")
+            name = self._rule(f"{label}_{'line' if line else 'start'}{i}", rf"{line} /{_BLANK}{head}/", lazy=True)
             tail = r'"}" ("\n```")?' if line else f'"}}" {self._more(forms[0])}'
-            found.append(rf"{name} /\s*:\s*/ a{i} {tail}")
+            found.append(rf"{name} /{_BLANK}:{_BLANK}/ a{i} {tail}")
         return found
 
 

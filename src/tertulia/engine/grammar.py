@@ -57,13 +57,23 @@ class Grammars:
         matcher, warnings = kept
         return Grammar(matcher, self._vocabulary), warnings
 
-    def _compile(self, constraint: Constraint) -> tuple[LLMatcher, list[str]]:
+    def special(self) -> dict[str, int]:
+        """The tokens that a grammar has to name, by how they are spelt: text never stands for them."""
+        tokenizer = self._opened()
+        added = ((self._tokens.word(token), token) for token in self._tokens.added)
+        return {word: token for word, token in added if word and tokenizer.is_special_token(token)}
+
+    def _opened(self) -> LLTokenizer:
         if self._tokenizer is None:
             self._tokenizer = LLTokenizer(self._tokens.source(), n_vocab=self._vocabulary, eos_token=self._stop_ids)
-        wrong, told = LLMatcher.validate_grammar_with_warnings(constraint.grammar, self._tokenizer)
+        return self._tokenizer
+
+    def _compile(self, constraint: Constraint) -> tuple[LLMatcher, list[str]]:
+        tokenizer = self._opened()
+        wrong, told = LLMatcher.validate_grammar_with_warnings(constraint.grammar, tokenizer)
         if wrong:
             raise _refusal(constraint, told[0])
-        matcher = LLMatcher(self._tokenizer, constraint.grammar, log_level=0)
+        matcher = LLMatcher(tokenizer, constraint.grammar, log_level=0)
         if matcher.is_error():
             raise _refusal(constraint, matcher.get_error())
         places = [_place(constraint, message) for message in told]
@@ -101,12 +111,15 @@ class Walk:
 
     def take(self, token: int) -> bool:
         """Go on by ``token``; whether the answer is complete with it, and nothing more may come."""
-        self._matcher.consume_token(token)
-        return self._matcher.is_stopped()
+        return self._matcher.consume_token(token) and self._matcher.is_stopped()
 
     def forced(self) -> list[int]:
         """The tokens that must come next, if there is no choice."""
-        return [] if self._matcher.is_error() else self._matcher.compute_ff_tokens()
+        if self._matcher.is_error():
+            return []
+        tokens = self._matcher.compute_ff_tokens()
+        # Text that happens to spell a special token is encoded as that, which the grammar doesn't mean.
+        return tokens[: self._matcher.validate_tokens(tokens)] if tokens else tokens
 
 
 def _place(constraint: Constraint, message: str) -> tuple[str, str]:

@@ -15,13 +15,14 @@ from tertulia.errors import BadRequest, StoreError
 
 
 class Tokens:
-    """A model's vocabulary. ``special`` ids never show in text."""
+    """A model's vocabulary. ``added`` are the tokens that are no pieces of words, by their ids; those that are
+    ``special`` never show in text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
         self.special = frozenset(index for index, token in added.items() if token.special)
-        self._added = {index: token.content.encode() for index, token in added.items()}
+        self.added = {index: token.content.encode() for index, token in added.items()}
         self._byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel) or "ByteLevel" in repr(tokenizer.decoder)
         self.piece = lru_cache(1 << 16)(self._piece)
 
@@ -44,8 +45,8 @@ class Tokens:
 
     def _piece(self, token: int) -> bytes:
         """The bytes that a token stands for; none for an id that the vocabulary doesn't name."""
-        if token in self._added:
-            return self._added[token]
+        if token in self.added:
+            return self.added[token]
         word: str | None = self._tokenizer.id_to_token(token)
         if word is None:
             return b""
