@@ -179,12 +179,12 @@ class TestModels:
 class TestServe:
     def test_flags_are_settings(self, build: Build, there: hub.Hub) -> None:
         line = "serve --host 0.0.0.0 --port 81 --open --cors http://a --cors http://b --model org/first --context 99"
-        assert cli.main([*line.split(), "--threads", "3", "--kv", "64M", "--exact"]) == 0
+        assert cli.main([*line.split(), "--threads", "3", "--kv", "64M", "--exact", "--fold-messages", "false"]) == 0
         ((_, config),) = build.calls
         assert (config.server.host, config.server.port, config.server.open) == ("0.0.0.0", 81, True)
         assert config.server.cors == ["http://a", "http://b"]
         assert (config.engine.context, config.engine.threads, config.engine.kv) == (99, 3, 64 << 20)
-        assert config.engine.exact is True
+        assert (config.engine.exact, config.engine.fold_messages) == (True, False)
 
     def test_the_default_model_is_fetched_first(
         self, build: Build, there: hub.Hub, capsys: pytest.CaptureFixture[str]

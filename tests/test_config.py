@@ -19,7 +19,7 @@ def write(folder: Path, text: str) -> Path:
 def test_defaults(tmp_path: Path) -> None:
     found = load(tmp_path)
     assert (found.server.host, found.server.port, found.server.open) == ("127.0.0.1", 8080, False)
-    assert found.engine.kv == 1 << 30
+    assert (found.engine.kv, found.engine.fold_messages) == (1 << 30, True)
     assert found.server.body_limit == 64 << 20
     assert found.store.path == tmp_path / ".local/share/tertulia/models"
     assert (found.store.hub, found.store.hub_token) == ("https://huggingface.co", "")
@@ -54,6 +54,7 @@ def test_a_flag_wins_over_a_variable_and_a_variable_over_the_file(tmp_path: Path
         ("engine.queue_timeout", "2.5", 2.5),
         ("server.open", "true", True),
         ("server.open", "0", False),
+        ("engine.fold_messages", "false", False),
         ("server.cors", "http://a, http://b", ["http://a", "http://b"]),
         ("engine.model", ["x", "y"], ["x", "y"]),
         ("server.tokens_file", "/t", Path("/t")),
@@ -123,6 +124,7 @@ def test_a_child_is_configured_as_we_are(tmp_path: Path) -> None:
         ("engine.kv", "10K"),
         ("engine.kv", "infG"),
         ("engine.weights", "zzz"),
+        ("engine.fold_messages", "sometimes"),
         ("server.idle_timeout", -1),
     ],
 )

@@ -22,6 +22,7 @@ TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+TOOL_TEMPLATE = TEMPLATE + "{# for requests with tools #}"
 
 
 def merges() -> list[tuple[str, str]]:

@@ -84,7 +84,8 @@ def _pack(name: str, path: Path, kind: str) -> None:
     writer.add_token_merges([" ".join(pair) for pair in tiny.merges()])
     writer.add_eos_token_id(tiny.IM_END)
     writer.add_bos_token_id(tiny.IM_START)
-    writer.add_chat_template(tiny.TEMPLATE)
+    named = {"default": tiny.TEMPLATE, "tool_use": tiny.TOOL_TEMPLATE}
+    writer.add_chat_template([{"name": key, "template": template} for key, template in named.items()])
     for label, tensor in tiny.tensors(name).items():
         stem, _, ending = label.rpartition(".")
         if stem in _TOP:

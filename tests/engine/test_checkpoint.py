@@ -56,7 +56,7 @@ def test_both_formats_say_the_same_of_a_model(
     if factors[0] is not None:
         np.testing.assert_allclose(*factors, rtol=1e-6)
     assert ours.template in ("", tiny.TEMPLATE)
-    assert theirs.template == tiny.TEMPLATE
+    assert (theirs.template, theirs.tool_template) == (tiny.TEMPLATE, tiny.TOOL_TEMPLATE)
     assert tiny.IM_END in ours.stop_ids
     assert theirs.stop_ids == {tiny.IM_END, tiny.END_OF_TEXT}
     assert ours.special["eos_token"] == theirs.special["eos_token"] == "<|im_end|>"
@@ -92,14 +92,14 @@ def test_generation_defaults_and_every_end_of_an_answer_are_read(copy: Path) -> 
 
 
 def test_the_chat_template_is_found_wherever_repositories_keep_it(copy: Path) -> None:
-    assert open_checkpoint(copy).template == tiny.TEMPLATE
+    assert (open_checkpoint(copy).template, open_checkpoint(copy).tool_template) == (tiny.TEMPLATE, "")
     named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "plain"}]
     change(copy / "tokenizer_config.json", chat_template=named)
-    assert open_checkpoint(copy).template == "plain"
+    assert (open_checkpoint(copy).template, open_checkpoint(copy).tool_template) == ("plain", "tools")
     (copy / "chat_template.json").write_text('{"chat_template": "beside"}')
     assert open_checkpoint(copy).template == "beside"
     (copy / "chat_template.jinja").write_text("alone")
-    assert open_checkpoint(copy).template == "alone"
+    assert (open_checkpoint(copy).template, open_checkpoint(copy).tool_template) == ("alone", "")
 
 
 def test_a_special_token_may_be_spelt_as_an_object(copy: Path) -> None:

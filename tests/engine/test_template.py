@@ -2,7 +2,6 @@
 
 import datetime
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from tertulia.types import (
     ToolCall,
 )
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "templates"
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -36,7 +34,7 @@ def render(source: str, messages: list[Message] | None = None, **fields: Any) ->
 
 
 def seen(messages: list[Message]) -> list[dict[str, Any]]:
-    """The messages as a template sees them."""
+    """The messages as a template sees them that shows all it is given."""
     return json.loads(render("{{ messages | tojson }}", messages, continue_final_message=False))
 
 
@@ -83,8 +81,9 @@ def test_special_tokens_have_their_names() -> None:
 
 
 def test_a_template_that_cannot_be_read_is_told_when_the_model_is_loaded() -> None:
-    with pytest.raises(StoreError, match="template"):
-        Template("{% for %}", {})
+    for source in ("{% for %}", "{{ messages | nofilter }}"):
+        with pytest.raises(StoreError, match="template"):
+            Template(source, {})
 
 
 @pytest.mark.parametrize(
@@ -257,39 +256,7 @@ def test_a_template_cannot_read_files() -> None:
         render("{% include '/etc/passwd' %}")
 
 
-# ---------------------------------------------------------------- templates as they are shipped
-
-
-def shipped() -> list[Any]:
-    if not SHARED.is_dir():
-        return [pytest.param(None, marks=pytest.mark.skip(reason=f"{SHARED} is not here"), id="none")]
-    return [pytest.param(path, id=path.stem) for path in sorted(SHARED.glob("*.jinja"))]
-
-
-NEED_TOOLS = {
-    "CohereForAI-c4ai-command-r-plus-tool_use",
-    "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use",
-    "NousResearch-Hermes-3-Llama-3.1-8B-tool_use",
-    "fireworks-ai-llama-3-firefunction-v2",
-}
-"""Written for requests with tools only: transformers fails with them as we do."""
-
-
-@pytest.mark.parametrize("path", shipped())
-def test_templates_of_known_models_are_rendered(path: Path) -> None:
-    special = {"bos_token": "<s>", "eos_token": "</s>"}
-    template = Template(path.read_text(encoding="utf-8"), special)
-    messages = [
-        Message(role="user", content="Que horas são?"),
-        Message(role="assistant", content="Meio-dia."),
-        Message(role="user", content="Obrigada!"),
-    ]
-    if path.stem in NEED_TOOLS:
-        with pytest.raises(TemplateRefused):
-            template.render(ChatRequest(messages=messages))
-        return
-    text = template.render(ChatRequest(messages=messages)).text
-    assert text.index("Que horas são?") < text.index("Obrigada!")
+# ---------------------------------------------------------------- limits
 
 
 def test_arguments_that_are_nested_too_deeply_are_passed_on_as_text() -> None:

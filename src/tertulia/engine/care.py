@@ -7,7 +7,7 @@ model is told, so each has a warning; the others only spell.
 import json
 import re
 from collections.abc import Callable
-from itertools import islice, takewhile
+from itertools import count, islice, takewhile
 from typing import Any, cast
 
 Plain = dict[str, Any]
@@ -45,10 +45,10 @@ def _joined(first: Plain, second: Plain) -> Plain:
 
 
 def number_calls(messages: list[Plain], nine: bool) -> list[Plain]:
-    """Every call with an id that no other of its turn has, and every result with the id of its call. With ``nine`` all
-    ids are of nine letters and digits. New ids count the calls, so that a longer history begins like a shorter one."""
+    """Every call with an id that no other has while it waits, and every result with the id of its call. With ``nine``
+    all ids are of nine letters and digits. New ids count up, so that a longer history begins like a shorter one."""
     taken = {call["id"] for message in messages for call in message.get("tool_calls", ())}
-    fresh = (name for number in range(100_000) if (name := f"call{number:05d}") not in taken)
+    fresh = (name for number in count() if (name := f"call{number:05d}") not in taken)
 
     def fit(old: str | None, used: list[str]) -> str:
         return old if old and old not in used and (not nine or _NINE.fullmatch(old)) else next(fresh)
@@ -57,11 +57,12 @@ def number_calls(messages: list[Plain], nine: bool) -> list[Plain]:
     found: list[Plain] = []
     for message in messages:
         if calls := message.get("tool_calls"):
-            ids: list[str] = []
+            numbered: list[Plain] = []
             for call in calls:
-                ids.append(fit(call["id"], ids))
-            waiting += zip((call["id"] for call in calls), ids, strict=True)
-            message = {**message, "tool_calls": [{**call, "id": new} for call, new in zip(calls, ids, strict=True)]}
+                new = fit(call["id"], [used for _, used in waiting])
+                waiting.append((call["id"], new))
+                numbered.append({**call, "id": new})
+            message = {**message, "tool_calls": numbered}
         elif message["role"] == "tool":
             old = message.get("tool_call_id")
             # A result that doesn't say whose it is, or names no call, belongs to the first call that has none yet.
