@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tertulia.engine.template import TOOL_PROMPT, Prompt, Template
-from tertulia.errors import StoreError, TemplateRefused
+from tertulia.errors import BadRequest, StoreError, TemplateRefused
 from tertulia.types import CallFunction, ChatRequest, Function, Message, Tool, ToolCall
 
 CHATML = (
@@ -129,6 +129,17 @@ def test_a_template_that_knows_no_calls_gets_them_as_text() -> None:
     # Results go where they belong if the template speaks of them.
     knows = CHATML + "{% if messages[0].role == 'tool' %}{% endif %}"
     assert "<|im_start|>tool\n2<|im_end|>" in prompt(knows, ROUND).text
+
+
+@pytest.mark.parametrize("source", [LISTS, CHATML, CALLS.replace("ARGUMENTS", "c.function.arguments | tojson")])
+def test_what_is_nested_too_deeply_is_a_400_at_worst(source: str) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(2000):
+        deep = {"a": deep}
+    chat = [ROUND[0], Message("assistant", tool_calls=[ToolCall(CallFunction("f", arguments=deep), id="1")]), ROUND[2]]
+    for messages, tools in ((chat, None), (HELLO, [Tool(Function("f", "d", deep))])):
+        with suppress(BadRequest):
+            prompt(source, messages, tools=tools)
 
 
 # ---------------------------------------------------------------- care

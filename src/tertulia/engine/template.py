@@ -173,6 +173,12 @@ class Template:
 
         Raises TemplateRefused with the template's own words, BadRequest for a message that no text model can read.
         """
+        try:
+            return self._render(request, note)
+        except RecursionError:
+            raise BadRequest("tools or calls are nested too deeply") from None
+
+    def _render(self, request: ChatRequest, note: str) -> Prompt:
         offered = [] if request.tool_choice == "none" else [_tool(tool) for tool in request.tools or []]
         mould = self._tooled if offered else self._plain
         messages = [_plain(message, index) for index, message in enumerate(request.messages)]
