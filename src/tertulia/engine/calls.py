@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tertulia.engine.constraint import Constraint, json_constraint
-from tertulia.engine.formats import GENERIC, PLACES, Form, Format, Json
+from tertulia.engine.formats import PLACES, Form, Format, Json
 from tertulia.errors import BadRequest
 from tertulia.types import ChatRequest, Tool
 
@@ -163,7 +163,7 @@ class _Lark:
                 ways.append("@form")
             body = self._rule("body", " | ".join(ways))
             return self._thinking(body, rf"/\n{{0,2}}/ {body}")
-        if not self._offer.tools or self._format.noise or not self._own:
+        if not self._offer.tools or self._format.noise or len(self._own) < len(self._format.forms):
             return None
         return self._thinking(self._stretch("first"), self._stretch("second"), "TEXT")
 
@@ -193,12 +193,12 @@ class _Lark:
     # ------------------------------------------------------------ calls from the first token on
 
     def _calls(self) -> str:
-        form = self._own[0] if self._own else GENERIC.forms[0]
+        form = self._own[0]
         return f"{self._speller.write(form.open)} {self._call(form)} {self._more(form)}"
 
     def _call(self, form: Form) -> str:
         """The rule for a call of any tool."""
-        return self._rule(f"call{self._place(form)}", self._each(_written(form.call)))
+        return self._rule(f"call{self._format.forms.index(form)}", self._each(_written(form.call)))
 
     def _each(self, call: str) -> str:
         """``call`` with each tool's name and arguments."""
@@ -212,9 +212,6 @@ class _Lark:
         alone = self._offer.one or not (form.begin or form.between)
         further = "" if alone else f"({self._speller.write(form.between)} {self._call(form)})*"
         return f"{further} {self._speller.write(form.close)}"
-
-    def _place(self, form: Form) -> int:
-        return self._format.forms.index(form) if form in self._format.forms else len(self._format.forms)
 
     # ------------------------------------------------------------ text, until a call begins
 
@@ -238,10 +235,10 @@ class _Lark:
         found: dict[str, str] = {}
         for form in self._own:
             if form.begin and form.begin not in found:
-                plain, name = self._speller.plain(form.begin), f"{label}{self._place(form)}"
+                plain, name = self._speller.plain(form.begin), f"{label}{self._format.forms.index(form)}"
                 opens = self._rule(name, f"{text} {self._speller.write(form.begin)}", lazy=plain)
                 call = self._each(_written(form.open + form.call).removeprefix(form.begin))
-                rest = self._rule(f"rest{self._place(form)}", call)
+                rest = self._rule(f"rest{self._format.forms.index(form)}", call)
                 found[form.begin] = f"{opens} {rest} {self._more(form) if form.open else ''}"
         return list(found.values())
 
@@ -255,8 +252,8 @@ class _Lark:
         fence = f"(```[a-z]{{0,8}}{_BLANK})?" if line else ""
         found: list[str] = []
         for i, tool in enumerate(self._offer.tools):
-            named = f'"name":"{_regex(tool.function.name)}","({keys})"'
-            head = fence + r"\{" + named.replace(":", f"{_BLANK}:{_BLANK}").replace(",", f"{_BLANK},{_BLANK}")
+            colon, comma = f"{_BLANK}:{_BLANK}", f"{_BLANK},{_BLANK}"
+            head = rf'{fence}\{{{_BLANK}"name"{colon}"{_regex(tool.function.name)}"{comma}"({keys})"'
             name = self._rule(f"{label}_{'line' if line else 'start'}{i}", rf"{line} /{_BLANK}{head}/", lazy=True)
             tail = r'"}" ("\n```")?' if line else f'"}}" {self._more(forms[0])}'
             found.append(rf"{name} /{_BLANK}:{_BLANK}/ a{i} {tail}")

@@ -133,7 +133,7 @@ FORMATS = (
                 where="start",
             ),
         ),
-        (("<|channel|>", "to=functions"),),
+        (("<|channel|>commentary",),),
         Thinking("<|channel|>analysis<|message|>", "<|end|>", anywhere=True),
         noise=(
             "<|start|>assistant",
@@ -326,7 +326,8 @@ _THINKING = (
 
 def find_format(template: str, named: str = "") -> Format:
     """The format whose signs stand in ``template``, or the one that is ``named``; the generic one where nothing is
-    known. A format thinks only where its markers stand in the template.
+    known. It thinks only where the markers of thinking stand in the template. A format that no grammar can hold is read
+    in the envelope too: that is what a call is forced into.
 
     Raises LookupError, with the names there are, for a name that there is not.
     """
@@ -339,7 +340,8 @@ def find_format(template: str, named: str = "") -> Format:
         thinking = next((one for signs, one in _THINKING if all(sign in template for sign in signs)), None)
         if found.thinking and found.thinking.anywhere:
             thinking = found.thinking
-    return Format(found.name, found.forms, found.signs, thinking, found.noise)
+    held = any(isinstance(form.spelling, Json) for form in found.forms)
+    return replace(found, forms=found.forms if held else found.forms + GENERIC.forms, thinking=thinking)
 
 
 def _shows(format: Format, template: str) -> bool:
