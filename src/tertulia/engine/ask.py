@@ -15,7 +15,7 @@ from tertulia.engine.grammar import Grammar, Grammars
 from tertulia.engine.parse import Parser, Patterns
 from tertulia.engine.sampler import History, Params, choice_seed
 from tertulia.engine.scheduler import Sequence
-from tertulia.engine.template import Template
+from tertulia.engine.template import Template, continues
 from tertulia.engine.tokens import Tokens
 from tertulia.errors import BadRequest, ContextOverflow
 from tertulia.types import ChatRequest
@@ -143,10 +143,9 @@ class Asker:
         text, thinking, opened = rendered.text, self._format.thinking, False
         if thinking is not None:
             opened = text.rstrip().endswith(thinking.begin.rstrip())
-            if request.reasoning_effort == "none" and not thinking.anywhere:
-                open_ = "" if opened else "" if text.rstrip().endswith(thinking.end) else thinking.begin
-                if opened or open_:
-                    text = f"{text.rstrip() if opened else text + open_}\n\n{thinking.end}\n\n"
+            if request.reasoning_effort == "none" and not thinking.anywhere and not continues(request):
+                if not text.rstrip().endswith(thinking.end):
+                    text = f"{text.rstrip() if opened else text + thinking.begin}\n\n{thinking.end}\n\n"
                 opened = False
         encode = self._tokens.encode
         ids = encode(text) if len(text) < 20_000 else await asyncio.to_thread(encode, text)

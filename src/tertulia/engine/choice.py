@@ -141,9 +141,15 @@ class Choice:
         events = self._parser.feed(text) if text else []
         if before or self._parser.thinking:
             self.thoughts += 1
-            if self._limits.thoughts is not None and self.thoughts >= self._limits.thoughts and self._closing is None:
-                self._closing = deque(self._limits.closing if self._parser.thinking else ())
+            if self._parser.thinking and self._closing is None and self._spent:
+                self._closing = deque(self._limits.closing)
         return events
+
+    @property
+    def _spent(self) -> bool:
+        """Whether there has been thinking enough; the last character of it is still made whole."""
+        most = self._limits.thoughts
+        return most is not None and self.thoughts >= most and self._detokenizer.whole
 
     def _tell(self, events: list[Event]) -> tuple[list[Piece], bool]:
         """The pieces for ``events``, and whether a stop string was met in their text: then nothing more is told."""

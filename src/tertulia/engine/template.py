@@ -182,7 +182,7 @@ class Template:
         offered = [] if request.tool_choice == "none" else [_tool(tool) for tool in request.tools or []]
         mould = self._tooled if offered else self._plain
         messages = [_plain(message, index) for index, message in enumerate(request.messages)]
-        goes_on = _continues(request)
+        goes_on = continues(request)
         if goes_on:
             messages[-1]["content"] += _END
         texts = [_tool_text(request, offered, mould.traits.tools), note]
@@ -286,7 +286,7 @@ def _tool_text(request: ChatRequest, offered: list[Plain], knows_tools: bool) ->
     return f"{request.tool_prompt or TOOL_PROMPT}\n\n{json.dumps(offered, ensure_ascii=False)}"
 
 
-def _continues(request: ChatRequest) -> bool:
+def continues(request: ChatRequest) -> bool:
     """Whether the answer continues the last message: said, or taken as meant when the assistant has the last word."""
     last = request.messages[-1]
     if request.continue_final_message:

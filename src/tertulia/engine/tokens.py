@@ -65,6 +65,11 @@ class Detokenizer:
         self._hidden = tokens.special - shown if shown else tokens.special
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
+    @property
+    def whole(self) -> bool:
+        """Whether no character is half told."""
+        return not self._decoder.getstate()[0]
+
     def feed(self, token: int) -> str:
         """The text that ``token`` completes."""
         return "" if token in self._hidden else self._decoder.decode(self._tokens.piece(token))
