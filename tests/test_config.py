@@ -145,3 +145,13 @@ def test_a_child_reads_no_file_and_leaves_the_time_to_us(tmp_path: Path) -> None
     its = config.load(environ=config.child_environment(ours, {"HOME": str(tmp_path)}))
     assert its.server.first_token_timeout == its.server.idle_timeout == 0
     assert its.server.body_limit >= ours.server.body_limit
+
+
+def test_a_models_format_is_named_for_that_model_alone() -> None:
+    chosen = config.load(flags={"engine.formats": ["a/b=hermes", "c=llama-3"]}, environ={}).engine
+    assert (chosen.format_of("a/b"), chosen.format_of("c"), chosen.format_of("d")) == ("hermes", "llama-3", "")
+
+
+def test_a_child_is_told_of_the_formats() -> None:
+    told = config.child_environment(config.load(flags={"engine.formats": ["a/b=hermes", "c=llama-3"]}, environ={}), {})
+    assert config.load(environ=told).engine.formats == ["a/b=hermes", "c=llama-3"]

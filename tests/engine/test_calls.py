@@ -14,7 +14,7 @@ from tertulia.engine.calls import closed, read_offer
 from tertulia.engine.engine import Engine
 from tertulia.engine.formats import FORMATS, GENERIC, find_format
 from tertulia.engine.template import Template
-from tertulia.errors import BadRequest
+from tertulia.errors import BadRequest, ConfigError
 from tertulia.fold import fold
 from tertulia.types import ChatRequest, Choice, Chunk, Function, Tool
 
@@ -251,7 +251,7 @@ def test_the_format_is_read_off_the_template(template: str, format: str) -> None
 
 
 def test_a_format_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(LookupError, match="hermes"):
+    with pytest.raises(ConfigError, match="hermes"):
         find_format("", "hermse")
 
 

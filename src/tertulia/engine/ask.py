@@ -11,7 +11,7 @@ from tertulia.engine.checkpoint import Checkpoint
 from tertulia.engine.choice import Choice, Limits
 from tertulia.engine.constraint import Constraint, read_constraint
 from tertulia.engine.formats import find_format
-from tertulia.engine.grammar import Grammar, Grammars
+from tertulia.engine.grammar import PATIENCE, Grammar, Grammars
 from tertulia.engine.parse import Parser, Patterns
 from tertulia.engine.sampler import History, Params, choice_seed
 from tertulia.engine.scheduler import Sequence
@@ -124,13 +124,16 @@ class Asker:
     ) -> tuple[Grammar | None, list[str]]:
         """What holds the answer, and warnings of what isn't enforced. Each part is compiled by itself first: then an
         error names its place."""
+        if not (offer or form):
+            return None, []
         warnings: list[str] = []
         parameters = schemas(request, offer) if offer else []
-        for part in [form, *parameters] if form else parameters:
-            _, told = await self._grammars.compile(part)
-            warnings += told
-        if not (offer or form):
-            return None, warnings
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
+                for part in [form, *parameters] if form else parameters:
+                    warnings += (await self._grammars.compile(part))[1]
+        except TimeoutError:
+            raise BadRequest(f"the tools take longer than {2 * PATIENCE:g} s to compile", param="tools") from None
         if self._speller is None:
             self._speller = Speller(await asyncio.to_thread(self._grammars.special), self._stop_ids)
         whole = Guide(self._format, offer, parameters, form, opened).constraint(self._speller)

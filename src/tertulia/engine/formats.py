@@ -8,6 +8,8 @@ templates and documentation; the tests' outputs name theirs one by one.
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tertulia.errors import ConfigError
+
 PLACES = {
     "lang": (r"\w*", "json"),
     "index": (r"\d+", "0"),
@@ -329,11 +331,11 @@ def find_format(template: str, named: str = "") -> Format:
     known. It thinks only where the markers of thinking stand in the template. A format that no grammar can hold is read
     in the envelope too: that is what a call is forced into.
 
-    Raises LookupError, with the names there are, for a name that there is not.
+    Raises ConfigError, with the names there are, for a name that there is not.
     """
     known = {format.name: format for format in (*FORMATS, GENERIC)}
     if named and named not in known:
-        raise LookupError(f"there is no format {named!r}; there are {', '.join(sorted(known))}")
+        raise ConfigError(f"formats: there is no format {named!r}; there are {', '.join(sorted(known))}")
     found = known.get(named) or next((format for format in FORMATS if _shows(format, template)), GENERIC)
     thinking = found.thinking
     if thinking is None or thinking.begin.rstrip() not in template:

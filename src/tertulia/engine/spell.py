@@ -7,7 +7,7 @@ are whole.
 import json
 import re
 from collections.abc import Callable, Generator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import regex
@@ -93,7 +93,7 @@ class Source:
 
 # ---------------------------------------------------------------- patterns
 
-pattern = cache(regex.compile)
+pattern = lru_cache(256)(regex.compile)
 
 _LOOSE = {'": ': r'"\s*+:\s*+', ", ": r"\s*+,\s*+", "; ": r"\s*+;\s*+", "{": r"\s*+\{\s*+", "[": r"\s*+\[\s*+"}
 
