@@ -355,6 +355,20 @@ class TestConversation:
         assert written == "it broke\nok\n\n"
         assert [turn.content for turn in talk.turns] == ["good", "ok"]
 
+    def test_thoughts_are_told_aside_and_are_no_part_of_what_was_said(self) -> None:
+        class Thinker(Parrot):
+            async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+                for delta in (Delta(reasoning_content="hm"), Delta(reasoning_content="m"), Delta(content="Yes.")):
+                    yield Chunk(id="x", created=0, model="m", choices=[ChunkChoice(0, delta)])
+
+        written: list[str] = []
+        aside: list[str] = []
+        talk = terminal.Conversation(Thinker(), ChatRequest(messages=[]), "", written.append, aside.append)
+        asyncio.run(talk.ask("So?"))
+        assert "".join(aside) == "[thinking] hmm\n[answer]\n"
+        assert "".join(written) == "Yes.\n"
+        assert [turn.content for turn in talk.turns] == ["So?", "Yes."]
+
     def test_reset_and_system(self) -> None:
         parrot = Parrot()
         written, talk = converse(parrot, "/system Be brief.", "one", "/reset", "two", "/what")

@@ -175,6 +175,11 @@ def _add_chat(command: argparse.ArgumentParser) -> None:
     say("--top-p", type=float, metavar="P", help="leave out the unlikely words beyond this share")
     say("--max-tokens", type=int, metavar="N", help="the longest answer in tokens")
     say("--seed", type=int, metavar="N", help="the same seed gives the same answer")
+    say(
+        "--reasoning-effort",
+        metavar="EFFORT",
+        help="how long a model that thinks aloud may: none, minimal, low, medium, high, xhigh",
+    )
 
 
 # ---------------------------------------------------------------- what there is to do
@@ -255,7 +260,7 @@ def _chat(args: argparse.Namespace) -> None:
     with asyncio.Runner() as runner:
         backend = runner.run(enter())
         try:
-            talk = terminal.Conversation(backend, _settings(args), args.system, _write)
+            talk = terminal.Conversation(backend, _settings(args), args.system, _write, _aside)
             if prompt:
                 runner.run(talk.ask(prompt))
             else:
@@ -361,7 +366,7 @@ def _settings(args: argparse.Namespace) -> "ChatRequest":
 
     from tertulia.types import ChatRequest
 
-    names = ("model", "temperature", "top_p", "max_tokens", "seed")
+    names = ("model", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
     said = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     try:
         return msgspec.convert({"messages": [{"role": "user", "content": ""}], **said}, ChatRequest)
@@ -377,6 +382,10 @@ def _edit_lines() -> None:
 
 def _write(text: str) -> None:
     print(text, end="", flush=True)
+
+
+def _aside(text: str) -> None:
+    print(text, end="", flush=True, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,21 @@ class Party(Backend, Protocol):
 
 
 class Conversation:
-    """What was said so far, and what it is said with. ``request`` carries the settings; its messages are set here."""
+    """What was said so far, and what it is said with. ``request`` carries the settings; its messages are set here.
+    What a model thinks aloud goes to ``aside``."""
 
-    def __init__(self, backend: Backend, request: ChatRequest, system: str, write: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        request: ChatRequest,
+        system: str,
+        write: Callable[[str], None],
+        aside: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.backend = backend
         self.request = request
         self.write = write
+        self.aside = aside
         self.system = system
         self.turns: list[Message] = []
 
@@ -38,11 +47,18 @@ class Conversation:
         system = [Message(role="system", content=self.system)] if self.system else []
         request = msgspec.structs.replace(self.request, messages=[*system, *self.turns, question], stream=True)
         said: list[str] = []
+        thinks = False
         try:
             async with aclosing(self.backend.chat(request)) as chunks:
                 async for chunk in chunks:
                     for choice in chunk.choices:
+                        thought = choice.delta.reasoning_content or choice.delta.reasoning
+                        if isinstance(thought, str):
+                            self.aside(thought if thinks else f"[thinking] {thought}")
+                            thinks = True
                         if isinstance(choice.delta.content, str) and choice.delta.content:
+                            if thinks and not said:
+                                self.aside("\n[answer]\n")
                             said.append(choice.delta.content)
                             self.write(choice.delta.content)
         finally:
