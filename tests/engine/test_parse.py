@@ -1,6 +1,8 @@
 """Outputs of many families, taken apart: whole, cut at every character, and token by token."""
 
 import itertools
+import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import schemas
 import tiny
-from tertulia.engine.formats import Format, find_format
+from tertulia.engine.formats import FORMATS, GENERIC, Format, find_format
 from tertulia.engine.parse import Event, Parser, Patterns
 from tertulia.types import Tool
 
@@ -105,3 +109,65 @@ def test_an_output_comes_to_what_is_stated_however_it_is_cut(name: str, one: dic
     tokens = tiny.tokenizer().encode(text, add_special_tokens=False)
     bounds = sorted({0, *(begin for begin, _ in tokens.offsets), len(text)})
     assert parse(*(text[a:b] for a, b in itertools.pairwise(bounds))) == stated(one)
+
+
+# ---------------------------------------------------------------- whatever a model may write
+
+_MARKERS = sorted(
+    {word for one in (*FORMATS, GENERIC) for word in re.findall(r"</?[^\s<>$]+>|\[/?[A-Z_]+\]", one.words)}
+)
+_BITS = [
+    *('{"name": "', '"name"', '{"', '"arguments": ', '"parameters": ', '", "', "{", "}", "[", "]", "(", ")", ",", ":"),
+    *("get_weather", "ping", "search", "pong", "city", '"city"', "=", "'", '"', "\\", "\\n", "\\u00e9", "\\x4", "1"),
+    *("true", "None", "tru", "3.5e", "-", " ", "\n", "\r\n", "\t", "a", "é", "🙂", "<", "</", "<|", "|>", "```"),
+    *("```json\n", ";"),
+]
+_written = st.lists(st.sampled_from([*_MARKERS, *_BITS, *_BITS]), max_size=14).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    format=st.sampled_from([*FORMATS, GENERIC]),
+    text=_written,
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+    opened=st.booleans(),
+    cut=st.booleans(),
+)
+def test_nothing_depends_on_how_the_text_comes(
+    format: Format, text: str, cuts: list[int], opened: bool, cut: bool
+) -> None:
+    patterns = Patterns(format, TOOLS)
+    opened = opened and format.thinking is not None
+    whole = put_together(Parser(patterns, opened), [text], cut)
+    places = sorted({0, len(text), *(place for place in cuts if place < len(text))})
+    parts = [text[a:b] for a, b in itertools.pairwise(places)]
+    assert put_together(Parser(patterns, opened), parts, cut) == whole
+    assert put_together(Parser(patterns, opened), list(text), cut) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(format=st.sampled_from([*FORMATS, GENERIC]), text=_written)
+def test_without_tools_and_thinking_all_is_text(format: Format, text: str) -> None:
+    plain = Format("plain", format.forms)
+    assert put_together(Parser(Patterns(plain, [])), list(text), False).content == text
+
+
+@settings(max_examples=400, deadline=None)
+@given(format=st.sampled_from([*FORMATS, GENERIC]), text=_written)
+def test_whole_calls_have_arguments_that_are_json(format: Format, text: str) -> None:
+    parser = Parser(Patterns(format, TOOLS))
+    said = put_together(parser, [text], False)
+    valid = 0
+    for call in said.calls:
+        try:
+            valid += isinstance(json.loads(call["arguments"]), dict)
+        except ValueError:
+            continue
+    assert valid >= parser.calls
+
+
+def test_a_model_that_nests_without_end_is_read_to_its_end() -> None:
+    text = "[get_weather(city=" + "[" * 5000
+    said = put_together(Parser(Patterns(find_format("", "llama-4"), TOOLS)), list(text), False)
+    assert said.calls[0]["name"] == "get_weather"
+    assert said.finish == "stop"
