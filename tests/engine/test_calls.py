@@ -204,7 +204,7 @@ async def test_the_answer_is_in_the_form_or_a_call(start: Start) -> None:
 
 async def test_what_cannot_be_enforced_is_named_and_refused_where_strict(start: Start) -> None:
     engine = await start()
-    odd = {"type": "object", "properties": {"a": {"not": {"type": "string"}}}}
+    odd = {"type": "object", "properties": {"a": {"not": {"pattern": "b"}}}}
     strict = [TOOLS[1], Tool(Function("odd", parameters=odd, strict=True))]
     with pytest.raises(BadRequest, match="not") as refusal:
         await ask(engine, tools=strict)

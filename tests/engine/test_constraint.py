@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tertulia.engine.constraint import find_keyword, read_constraint
+from tertulia.engine.constraint import read_constraint
 from tertulia.errors import BadRequest
 from tertulia.types import ChatRequest, Message
 
@@ -78,12 +78,3 @@ def test_what_makes_no_sense_is_refused_with_its_place(fields: dict[str, Any], p
     with pytest.raises(BadRequest) as caught:
         read_constraint(asked(**fields))
     assert caught.value.param == param
-
-
-def test_a_keyword_is_found_where_it_is_one_and_not_where_it_is_a_name() -> None:
-    schema = {
-        "properties": {"not": {"type": "string"}, "list": {"items": [{"type": "string"}, {"not": {}}]}},
-        "enum": [{"not": 1}],
-    }
-    assert find_keyword(schema, "not", "here") == "here.properties.list.items[1].not"
-    assert find_keyword(schema, "contains", "here") == ""

@@ -1,6 +1,7 @@
 """Answers held to a form, by a model of random weights: what comes out right is the grammar's doing."""
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -9,8 +10,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from llguidance import LLParserLimits
 
 from asking import Start, ask, first, request, said, stream, whole
+from tertulia.engine import grammar
 from tertulia.errors import BadRequest
 from tertulia.fold import fold
 
@@ -35,6 +38,7 @@ PERSON: dict[str, Any] = {
     "additionalProperties": False,
     "$defs": {"name": {"type": "string", "maxLength": 4}},
 }
+CLOSED = {"additionalProperties": False, "minProperties": 1}
 FREE = {"ignore_eos": False, "logit_bias": None, "max_tokens": 400}
 
 
@@ -140,8 +144,8 @@ async def test_a_preempted_answer_keeps_its_place_in_the_grammar(start: Start) -
 
 
 UNENFORCED: list[tuple[Any, str]] = [
-    ({"type": "object", "properties": {"a": {"not": {"type": "null"}}}}, "properties.a.not"),
-    ({"type": "array", "contains": {"type": "string"}}, "contains"),
+    ({"type": "object", "properties": {"a": {"not": {"pattern": "b"}}}}, "properties.a.not"),
+    ({"type": "array", "contains": {"type": "string"}, "minContains": 2}, "minContains"),
     ({"type": "array", "uniqueItems": True}, "uniqueItems"),
 ]
 
@@ -163,7 +167,35 @@ def nested(depth: int) -> dict[str, Any]:
     return schema
 
 
+def chain(length: int) -> dict[str, Any]:
+    """References that lead to one another."""
+    links = {f"d{i}": {"type": "array", "items": {"$ref": f"#/$defs/d{i + 1}"}} for i in range(length)}
+    return {"$ref": "#/$defs/d0", "$defs": links | {f"d{length}": {}}}
+
+
+def deep(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"not": {"items": schema}}
+    return schema
+
+
+def names(count: int) -> dict[str, Any]:
+    return {f"name{i}": {"type": "string"} for i in range(count)}
+
+
 HOSTILE: list[dict[str, Any]] = [
+    {"response_format": form(chain(4_000))},
+    {"response_format": form({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}})},
+    {"response_format": form({"$ref": "#", "type": "object"})},
+    {"response_format": form(deep(250))},
+    {"response_format": form({"type": "object", "properties": dict.fromkeys(map(str, range(10_000)), True)})},
+    {"response_format": form({"type": "object", "properties": names(3_000)} | CLOSED)},
+    {"response_format": form({"allOf": [{"type": "string", "pattern": f"[a-z]{{{i}}}x"} for i in range(1, 40)]})},
+    {"response_format": form({"enum": ["x" * 1_000_000]})},
+    {"response_format": form({"type": "string", "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"})},
+    {"response_format": form({"oneOf": [{"properties": names(40)} for _ in range(40)]})},
+    {"response_format": form({"not": {"enum": [f"{i}" for i in range(2_000)]}})},
     {"response_format": form({"type": "string", "pattern": "(?=a)b"})},
     {"response_format": form({"$ref": "#/nowhere"})},
     {"response_format": form({"type": "strin"})},
@@ -199,3 +231,33 @@ async def test_a_hostile_form_meets_a_limit_and_disturbs_nobody(start: Start, fi
     await listening
     assert max(gaps) < 1.5
     assert whole(engine)
+
+
+async def test_what_was_compiled_or_refused_once_is_known(start: Start) -> None:
+    engine = await start()
+    tried: list[Any] = []
+    grammars = engine._asker._grammars
+    once = grammars._try
+    grammars._try = lambda form: tried.append(1) or once(form)  # type: ignore[method-assign]
+    for schema in (PERSON, {"type": "array", "uniqueItems": True}):
+        for _ in range(2):
+            await asyncio.gather(*(refused_or_said(engine, schema) for _ in range(3)))
+    assert len(tried) == 2
+
+
+async def refused_or_said(engine: Any, schema: Any) -> None:
+    with contextlib.suppress(BadRequest):
+        await ask(engine, response_format=form(schema), **(FREE | {"max_tokens": 3}))
+
+
+async def test_a_limit_met_on_the_way_is_an_error_and_no_end(start: Start) -> None:
+    engine = await start()
+    limits = grammar.LIMITS
+    grammar.LIMITS = LLParserLimits(max_items_in_row=20)
+    many = [{"type": "object", "properties": {f"name{i}": {"type": "integer"}}} for i in range(40)]
+    some = {"type": "object", "properties": {"a": {"anyOf": many}}, "required": ["a"]}
+    try:
+        with pytest.raises(BadRequest, match="limit"):
+            await ask(engine, response_format=form(some), **FREE)
+    finally:
+        grammar.LIMITS = limits

@@ -11,12 +11,13 @@ from tertulia.engine.checkpoint import Checkpoint
 from tertulia.engine.choice import Choice, Limits
 from tertulia.engine.constraint import Constraint, read_constraint
 from tertulia.engine.formats import find_format
-from tertulia.engine.grammar import PATIENCE, Grammar, Grammars
+from tertulia.engine.grammar import Grammar, Grammars
 from tertulia.engine.parse import Parser, Patterns
 from tertulia.engine.sampler import History, Params, choice_seed
 from tertulia.engine.scheduler import Sequence
 from tertulia.engine.template import Template, continues
 from tertulia.engine.tokens import Tokens
+from tertulia.engine.trial import PATIENCE
 from tertulia.errors import BadRequest, ContextOverflow
 from tertulia.types import ChatRequest
 
@@ -89,6 +90,10 @@ class Asker:
         self._shown = frozenset(token for token in tokens.special if (word := tokens.word(token)) and word in words)
         self._speller: Speller | None = None
 
+    async def aclose(self) -> None:
+        """End the process in which forms are tried."""
+        await self._grammars.aclose()
+
     async def count(self, request: ChatRequest) -> int:
         """The number of prompt tokens that ``request`` comes to."""
         form = read_constraint(request)
@@ -122,16 +127,21 @@ class Asker:
     async def _grammar(
         self, request: ChatRequest, offer: Offer | None, form: Constraint | None, opened: bool
     ) -> tuple[Grammar | None, list[str]]:
-        """What holds the answer, and warnings of what isn't enforced. Each part is compiled by itself first: then an
+        """What holds the answer, and warnings of what isn't enforced. Each part is tried by itself first: then an
         error names its place."""
         if not (offer or form):
             return None, []
         warnings: list[str] = []
-        parameters = schemas(request, offer) if offer else []
+        parameters: list[Constraint] = []
         try:
             async with asyncio.timeout(2 * PATIENCE):
-                for part in [form, *parameters] if form else parameters:
-                    warnings += (await self._grammars.compile(part))[1]
+                if form:
+                    form, told = await self._grammars.settle(form)
+                    warnings += told
+                for part in schemas(request, offer) if offer else []:
+                    settled, told = await self._grammars.settle(part)
+                    parameters.append(settled)
+                    warnings += told
         except TimeoutError:
             raise BadRequest(f"the tools take longer than {2 * PATIENCE:g} s to compile", param="tools") from None
         if self._speller is None:

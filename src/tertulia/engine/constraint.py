@@ -5,7 +5,7 @@ OpenAI's ``response_format``, the spellings that Hugging Face's clients and TGI 
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from llguidance import LLMatcher
@@ -19,15 +19,16 @@ LONGEST = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """``grammar`` is llguidance's form of it; ``param`` is where it stands in the request. ``schema`` is the JSON
-    Schema it came from, if it did; without ``strict`` what can't be enforced of it is passed over. ``note`` is for the
-    model."""
+    """``grammar`` is llguidance's form of it, ``param`` where it stands in the request. Or ``schema`` is a JSON Schema
+    that is yet to be made one, with llguidance's ``options`` for JSON, and ``grammar`` its text; without ``strict``
+    what can't be enforced of it is passed over. ``note`` is for the model."""
 
     grammar: str
     param: str
     schema: Any = None
     strict: bool = True
     note: str = ""
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def read_constraint(request: ChatRequest) -> Constraint | None:
@@ -97,15 +98,15 @@ def json_constraint(
     if isinstance(schema, str):
         try:
             schema = json.loads(schema)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadRequest(f"{param} is a JSON Schema, and this is not JSON", param=param) from None
     if not isinstance(schema, dict | bool):
         raise BadRequest(f"{param} is a JSON Schema: an object", param=param)
-    _bounded(json.dumps(schema), param)
-    # Fixed white space: then keys and punctuation are forced, and cost no pass.
-    chosen: Any = {"whitespace_flexible": False, "lenient": not strict} | (options or {})
-    whole = cast(dict[str, Any], schema if isinstance(schema, dict) else {"anyOf": [{}]} if schema else {"not": {}})
-    return Constraint(LLMatcher.grammar_from_json_schema(whole, overrides=chosen), param, whole, strict, note)
+    try:
+        text = _bounded(json.dumps(schema), param)
+    except RecursionError:
+        raise BadRequest(f"{param} is nested too deeply", param=param) from None
+    return Constraint(f"{strict} {options} {text}", param, schema, strict, note, options or {})
 
 
 def _bounded(value: Any, param: str) -> str:
@@ -114,27 +115,3 @@ def _bounded(value: Any, param: str) -> str:
     if len(value) > LONGEST:
         raise BadRequest(f"{param} is longer than {LONGEST >> 10} KiB", param=param)
     return value
-
-
-_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_VALUES = ("const", "enum", "default", "examples")
-
-
-def find_keyword(schema: Any, keyword: str, path: str) -> str:
-    """The path of the first place where ``schema`` uses ``keyword`` as one (not as a property's name)."""
-    if isinstance(schema, list):
-        items = enumerate(cast(list[Any], schema))
-        return next((found for i, item in items if (found := find_keyword(item, keyword, f"{path}[{i}]"))), "")
-    if not isinstance(schema, dict):
-        return ""
-    fields = cast(dict[str, Any], schema)
-    if keyword in fields:
-        return f"{path}.{keyword}"
-    for name, value in fields.items():
-        if name in _VALUES:
-            continue
-        inner = cast(dict[str, Any], value) if name in _NAMED and isinstance(value, dict) else {"": value}
-        for label, part in inner.items():
-            if found := find_keyword(part, keyword, f"{path}.{name}{'.' if label else ''}{label}"):
-                return found
-    return ""

@@ -188,6 +188,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(self._passes, self._pulse, return_exceptions=True)
         self._fail(EngineFault("the engine is being stopped", retry_after=1))
+        await self._asker.aclose()
         await asyncio.to_thread(self._thread.shutdown)
 
     # ------------------------------------------------------------ Backend

@@ -1,60 +1,75 @@
 """Grammars that hold an answer to its form, by llguidance: which tokens may come next, and which must.
 
-llguidance refuses what it can't enforce, and has limits of its own on time and memory; a compiled grammar is kept, and
-each choice begins with a copy of it.
+A form is tried in a process of its own first (``trial.py``); what passes is compiled here, and kept. Each choice begins
+with a copy of it.
 """
 
 import asyncio
-import json
-import re
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from numpy.typing import NDArray
 
-from tertulia.engine.constraint import Constraint, find_keyword
+from tertulia.engine.constraint import Constraint
 from tertulia.engine.tokens import Tokens
-from tertulia.errors import BadRequest
+from tertulia.engine.trial import PATIENCE, Trial, Verdict
+from tertulia.errors import BadRequest, Busy
 
 KEPT = 64
-"""Compiled grammars that are kept."""
-PATIENCE = 5.0
-"""Seconds that a grammar may take to compile."""
+"""Forms of which is kept what they came to."""
+SIZE = 1 << 20
+"""Characters of compiled grammars that are kept; one of them costs some hundred bytes."""
+LIMITS = LLParserLimits(max_items_in_row=20_000)
+"""Where any of hundreds of objects may come next, llguidance's own 2,000 is too few."""
 
 
 class Grammars:
-    """The grammars of one model: its vocabulary in llguidance's form, and those compiled lately."""
+    """The grammars of one model: its vocabulary in llguidance's form, and what became of the forms asked for lately."""
 
     def __init__(self, tokens: Tokens, vocabulary: int, stop_ids: frozenset[int]) -> None:
         self._tokens = tokens
         self._vocabulary = vocabulary
         self._stop_ids = sorted(stop_ids)
         self._tokenizer: LLTokenizer | None = None
-        self._compiled: OrderedDict[str, tuple[LLMatcher, list[str]]] = OrderedDict()
+        self._verdicts: OrderedDict[str, Verdict] = OrderedDict()
+        self._matchers: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._trial = Trial()
+        self._turn = asyncio.Lock()
+
+    async def settle(self, constraint: Constraint) -> tuple[Constraint, list[str]]:
+        """``constraint`` with a grammar that llguidance takes, and warnings of what of it isn't enforced.
+
+        Raises BadRequest that names the keyword and its path, or says what limit was met; Busy where others' forms take
+        all the time.
+        """
+        key = f"{constraint.param} {constraint.grammar}"
+        if key not in self._verdicts:
+            async with self._turns():
+                if key not in self._verdicts:
+                    self._verdicts[key] = await asyncio.to_thread(self._try, constraint)
+        verdict = self._verdicts[key]
+        _keep(self._verdicts, key, sum(len(name) for name in self._verdicts))
+        if verdict.wrong:
+            raise BadRequest(verdict.wrong, param=verdict.param)
+        self._verdicts.setdefault(f"{constraint.param} {verdict.grammar}", Verdict(verdict.grammar))
+        return replace(constraint, grammar=verdict.grammar, schema=None), verdict.warnings
 
     async def compile(self, constraint: Constraint) -> tuple["Grammar", list[str]]:
-        """The grammar of ``constraint``, and warnings of what of it isn't enforced. Compiles in a thread.
-
-        Raises BadRequest that names the keyword and its path, or says what limit was met.
-        """
-        kept = self._compiled.get(constraint.grammar)
-        if kept is None:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    kept = await asyncio.to_thread(self._compile, constraint)
-            except TimeoutError:
-                raise BadRequest(
-                    f"{constraint.param} takes longer than {PATIENCE:g} s to compile: make it simpler",
-                    param=constraint.param,
-                ) from None
-            self._compiled[constraint.grammar] = kept
-            if len(self._compiled) > KEPT:
-                self._compiled.popitem(last=False)
-        else:
-            self._compiled.move_to_end(constraint.grammar)
-        matcher, warnings = kept
+        """The grammar of ``constraint``, and warnings. Raises as :meth:`settle` does."""
+        settled, warnings = await self.settle(constraint)
+        text = settled.grammar
+        if text not in self._matchers:
+            async with self._turns():
+                if text not in self._matchers:
+                    self._matchers[text] = await asyncio.to_thread(self._compile, settled)
+        matcher = self._matchers[text]
+        _keep(self._matchers, text, sum(len(one) for one in self._matchers))
         return Grammar(matcher, self._vocabulary), warnings
 
     def special(self) -> dict[str, int]:
@@ -63,21 +78,47 @@ class Grammars:
         added = ((self._tokens.word(token), token) for token in self._tokens.added)
         return {word: token for word, token in added if word and tokenizer.is_special_token(token)}
 
+    async def aclose(self) -> None:
+        """End the process in which forms are tried."""
+        await asyncio.to_thread(self._trial.close)
+
+    @asynccontextmanager
+    async def _turns(self) -> AsyncGenerator[None]:
+        """One form at a time."""
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise Busy("other forms are being compiled; try again in a few seconds", retry_after=5) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
     def _opened(self) -> LLTokenizer:
         if self._tokenizer is None:
             self._tokenizer = LLTokenizer(self._tokens.source(), n_vocab=self._vocabulary, eos_token=self._stop_ids)
         return self._tokenizer
 
-    def _compile(self, constraint: Constraint) -> tuple[LLMatcher, list[str]]:
-        tokenizer = self._opened()
-        wrong, told = LLMatcher.validate_grammar_with_warnings(constraint.grammar, tokenizer)
-        if wrong:
-            raise _refusal(constraint, told[0])
-        matcher = LLMatcher(tokenizer, constraint.grammar, log_level=0)
+    def _try(self, form: Constraint) -> Verdict:
+        try:
+            return self._trial.ask(form.grammar, form.schema, form.param, form.strict, form.options)
+        except BadRequest as error:
+            return Verdict(wrong=str(error), param=form.param)
+
+    def _compile(self, settled: Constraint) -> LLMatcher:
+        matcher = LLMatcher(self._opened(), settled.grammar, log_level=0, limits=LIMITS)
         if matcher.is_error():
-            raise _refusal(constraint, matcher.get_error())
-        places = [_place(constraint, message) for message in told]
-        return matcher, [f"{param} is not enforced" for _, param in places]
+            wrong = " ".join(matcher.get_error().split())[:300]
+            raise BadRequest(f"{settled.param} can't be enforced: {wrong}", param=settled.param)
+        return matcher
+
+
+def _keep(kept: OrderedDict[str, Any], key: str, size: int) -> None:
+    """Let go of what was asked for longest ago, where there is too much."""
+    kept.move_to_end(key)
+    while len(kept) > 1 and (len(kept) > KEPT or size > SIZE):
+        size -= len(kept.popitem(last=False)[0])
 
 
 class Grammar:
@@ -111,7 +152,7 @@ class Walk:
 
     def take(self, token: int) -> bool:
         """Go on by ``token``; whether the answer is complete with it, and nothing more may come."""
-        return self._matcher.consume_token(token) and self._matcher.is_stopped()
+        return self._matcher.consume_token(token) and self._matcher.is_stopped() and not self._matcher.is_error()
 
     def forced(self) -> list[int]:
         """The tokens that must come next, if there is no choice."""
@@ -120,22 +161,3 @@ class Walk:
         tokens = self._matcher.compute_ff_tokens()
         # Text that happens to spell a special token is encoded as that, which the grammar doesn't mean.
         return tokens[: self._matcher.validate_tokens(tokens)] if tokens else tokens
-
-
-def _place(constraint: Constraint, message: str) -> tuple[str, str]:
-    """The keyword that llguidance speaks of, and where it stands; the constraint itself where it names none."""
-    named = re.search(r"Unimplemented keys: (\[.*\])", message)
-    keywords: list[str] = json.loads(named[1]) if named else []
-    for keyword in keywords:
-        if found := find_keyword(constraint.schema, keyword, constraint.param):
-            return keyword, found
-    return "", constraint.param
-
-
-def _refusal(constraint: Constraint, message: str) -> BadRequest:
-    keyword, param = _place(constraint, message)
-    if keyword:
-        help = "leave it out, or say strict: false to have the rest enforced"
-        return BadRequest(f"{keyword!r} can't be enforced ({param}): {help}", param=param)
-    first = " ".join(message.split())[:300]
-    return BadRequest(f"{param} can't be enforced: {first}", param=param)
