@@ -56,9 +56,10 @@ clean:
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-.venv-bench/.ready: requirements.lock bench/requirements.txt pyproject.toml
+.venv-bench/.ready: requirements.lock bench/requirements.txt bench/schemas.txt pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	.venv-bench/bin/python -m pip install -q --disable-pip-version-check -r bench/requirements.txt
+	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --no-deps -r bench/schemas.txt
 	@touch $@

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import fair, form, genai, http, reading, start, table
+from bench import fair, form, genai, http, reading, schemas, start, table
 from bench.worker import ROOT
 from tertulia import __version__, config
 from tertulia.catalog import catalog
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "prefix": reading.prefix,
     "fair": fair.run,
     "form": form.run,
+    "schemas": schemas.run,
     "start": start.run,
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tertulia import config
 from tertulia.engine import grammar
 from tertulia.engine.engine import Engine
 from tertulia.engine.grammar import Walk
+from tertulia.errors import BadRequest
 from tertulia.types import ChatRequest, Message
 
 QUIET = 1.5
@@ -23,12 +25,23 @@ QUIET = 1.5
 FORCED: list[int] = []
 """How many tokens each grammar's state was found to force, since the last question."""
 
+SPENT = {"masks": 0.0, "waited": 0.0, "taken": 0.0}
+"""Seconds for masks, of those what a pass had to wait for, and for taking tokens."""
+
 
 class Watched(Walk):
-    """A walk that notes what it forces."""
+    """A walk that notes what it forces, and what it takes."""
+
+    def take(self, token: int) -> bool:
+        started = time.perf_counter()
+        complete = super().take(token)
+        SPENT["taken"] += time.perf_counter() - started
+        return complete
 
     def forced(self) -> list[int]:
+        started = time.perf_counter()
         tokens = super().forced()
+        SPENT["taken"] += time.perf_counter() - started
         FORCED.append(len(tokens))
         return tokens
 
@@ -82,6 +95,75 @@ async def chats(engine: Engine, texts: list[str], most: int | list[int], schema:
     }
 
 
+AT_ONCE = 8
+
+
+async def forms(engine: Engine, asked: list[tuple[str, Any]], most: int, seed: int) -> dict[str, Any]:
+    """An answer of each schema at temperature 1, some at once: the text and how it ended."""
+    _watch(engine)
+    before, seats = engine._counters["completion_tokens"], asyncio.Semaphore(AT_ONCE)
+    took: dict[str, list[float]] = {"tried": [], "compiled": []}
+    grammars = engine._asker._grammars
+    grammars._try = _timed(grammars._try, took["tried"])  # type: ignore[method-assign]
+    grammars._compile = _timed(grammars._compile, took["compiled"])  # type: ignore[method-assign]
+
+    async def answer(name: str, schema: Any) -> dict[str, Any]:
+        request = ChatRequest(
+            messages=[Message(role="user", content=f"Write an example of {name} in JSON, as short as possible.")],
+            temperature=1.0,
+            seed=seed,
+            max_tokens=most,
+            response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+        )
+        pieces: list[str] = []
+        end = None
+        async with seats:
+            try:
+                async with aclosing(engine.chat(request)) as chunks:
+                    async for chunk in chunks:
+                        for choice in chunk.choices:
+                            pieces.append(str(choice.delta.content or ""))
+                            end = choice.finish_reason or end
+            except BadRequest as error:
+                return {"end": "limit" if pieces else "refused", "param": error.param or "", "message": str(error)}
+        return {"end": end, "text": "".join(pieces)}
+
+    answers = await asyncio.gather(*(answer(name, schema) for name, schema in asked))
+    tokens = engine._counters["completion_tokens"] - before
+    return {"answers": answers, "tokens": tokens, "took": took, "spent": SPENT}
+
+
+def _timed(do: Callable[[Any], Any], took: list[float]) -> Callable[[Any], Any]:
+    def timed(given: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return do(given)
+        finally:
+            took.append(time.perf_counter() - started)
+
+    return timed
+
+
+def _watch(engine: Engine) -> None:
+    """Note what masks cost beside the passes, and what of that a pass waits for."""
+    forward, allowed, ended = engine._model.forward, engine._allowed, [0.0]
+
+    def run(batch: Any) -> Any:
+        logits = forward(batch)
+        ended[0] = time.perf_counter()
+        return logits
+
+    def mask(work: Any) -> Any:
+        ended[0], started = 0.0, time.perf_counter()
+        masks = allowed(work)
+        now = time.perf_counter()
+        SPENT["masks"] += now - started
+        SPENT["waited"] += now - ended[0] if ended[0] else 0.0
+        return masks
+
+    engine._model.forward, engine._allowed = run, mask  # type: ignore[method-assign]
+
+
 async def beside(engine: Engine, texts: list[str], long: str, most: int) -> dict[str, Any]:
     """Answer ``texts`` and, when all are under way, read ``long``: when each token came, and when the reading was."""
     times: list[list[float]] = [[] for _ in texts]
@@ -105,7 +187,7 @@ def main() -> None:
     loop = uvloop.new_event_loop()
     settings = config.Engine(threads=threads)
     engine = loop.run_until_complete(Engine.load(folder, name="bench", digest="0" * 16, settings=settings))
-    doings = {"chats": chats, "beside": beside}
+    doings = {"chats": chats, "beside": beside, "forms": forms}
 
     def answer(question: dict[str, Any]) -> dict[str, Any]:
         return loop.run_until_complete(doings[question.pop("do")](engine, **question))
