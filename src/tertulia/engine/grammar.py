@@ -21,7 +21,7 @@ from tertulia.engine.tokens import Tokens
 from tertulia.engine.trial import PATIENCE, Trial, Verdict
 from tertulia.errors import BadRequest, Busy
 
-KEPT = 64
+KEPT = 512
 """Forms of which is kept what they came to."""
 SIZE = 1 << 20
 """Characters of compiled grammars that are kept; one of them costs some hundred bytes."""
