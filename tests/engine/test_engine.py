@@ -79,10 +79,12 @@ SAMPLINGS = {
 
 @pytest.mark.parametrize("name", ["smollm2", "qwen2.5"])
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
-async def test_the_same_request_has_the_same_answer(start: Start, name: str, sampling: dict[str, Any]) -> None:
+async def test_the_same_request_has_the_same_answer(
+    start: Start, steady: dict[str, bool], name: str, sampling: dict[str, Any]
+) -> None:
     """Alone, prefix-cached, in a crowd of 16, and in another engine: text and log-probabilities to the last bit."""
     fields = sampling | {"max_tokens": 40, "logprobs": True, "top_logprobs": 3}
-    engine = await start(name)
+    engine = await start(name, **steady)
     alone = (await ask(engine, LONG, **fields)).choices
     assert (await ask(engine, LONG, **fields)).choices == alone
     others = [
@@ -91,7 +93,7 @@ async def test_the_same_request_has_the_same_answer(start: Start, name: str, sam
     ]
     crowd = await asyncio.gather(*others[:8], ask(engine, LONG, **fields), *others[8:])
     assert crowd[8].choices == alone
-    fresh = await start(name)
+    fresh = await start(name, **steady)
     crowded = await asyncio.gather(*(ask(fresh, LONG, **fields) for _ in range(4)), ask(fresh, "to", max_tokens=90))
     assert [answer.choices for answer in crowded[:4]] == [alone] * 4
 

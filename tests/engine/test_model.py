@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openvino import opset13 as op
 
 import tiny
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
-from tertulia.engine.model import BLOCK, Model, _allocate, _attention, _input
+from tertulia.engine.model import BLOCK, FEW, Batch, Model, _allocate, _attention, _input, _pieces
 
 FAMILIES = Path(__file__).parents[1] / "data" / "families"
 Feed = Callable[..., np.ndarray]
@@ -118,34 +120,99 @@ def test_a_last_chunk_of_any_length_gives_the_same_bits(
 
 @WAYS
 @EVERY
+@pytest.mark.parametrize("company", [0, 1], ids=["alone", "beside one"])
 def test_a_sequence_gives_the_same_bits_alone_and_in_a_crowd(
-    name: str, rounding: bool, model: Load, feed: Feed
+    name: str, rounding: bool, company: int, model: Load, feed: Feed, steady: dict[str, bool]
 ) -> None:
     """Beside others that read and answer, in another order and in other blocks, through twelve steps of an answer."""
-    served = model(name, rounding)
+    served = model(name, rounding) if company else model(name, rounding, **steady)
     ids = tiny.tokens(name, 70)
     others = [[(token + 7 * index) % tiny.VOCAB for token in ids[: 9 + 8 * index]] for index in range(7)]
     places = [range(8 + 4 * index, 12 + 4 * index) for index in range(7)]
 
-    def say(crowd: bool) -> list[np.ndarray]:
+    def say(most: int) -> list[np.ndarray]:
         own = range(4)
         read(feed, served, ids[:64], [], own)
-        beside = [(other, 0, place) for other, place in zip(others, places, strict=True)] if crowd else []
+        beside = [(other, 0, place) for other, place in zip(others, places, strict=True)][:most]
         rows = [feed(served, [(ids[64:], 64, own), *beside])[0]]
         length = len(ids)
         lengths = [len(other) for other in others]
         for step in range(12):
             token = int(rows[-1].argmax())
-            parts = [([token], length, own)]
-            if crowd:
-                parts += [([step], past, place) for past, place in zip(lengths, places, strict=True)][: 1 + step % 7]
-                parts.reverse()
-                lengths = [past + (index < 1 + step % 7) for index, past in enumerate(lengths)]
+            beside = [([step], past, place) for past, place in zip(lengths, places, strict=True)]
+            beside = beside[: min(1 + step % 7, most)]
+            lengths = [past + (index < len(beside)) for index, past in enumerate(lengths)]
+            parts = [*reversed(beside), ([token], length, own)]
             rows.append(feed(served, parts)[-1])
             length += 1
         return rows
 
-    np.testing.assert_array_equal(say(crowd=False), say(crowd=True))
+    np.testing.assert_array_equal(say(company), say(7))
+
+
+PARTS = st.lists(st.tuples(st.integers(1, 200), st.integers(0, 4)), min_size=1, max_size=70)
+
+
+@given(parts=PARTS)
+def test_a_pass_in_pieces_is_the_same_rows_with_no_prompt_left_one_token(parts: list[tuple[int, int]]) -> None:
+    lengths = [length for length, _ in parts]
+    past = [BLOCK * blocks if length > 1 else 77 for length, blocks in parts]
+    begins = np.cumsum([0, *lengths], dtype=np.int32)
+    held = [-(-(before + length) // BLOCK) for before, length in zip(past, lengths, strict=True)]
+    block_begins = np.cumsum([0, *held], dtype=np.int32)
+    rows = np.arange(begins[-1], dtype=np.int64)
+    whole = Batch(
+        tokens=rows,
+        positions=rows + 5,
+        past=np.array(past, np.int32),
+        begins=begins,
+        blocks=np.arange(block_begins[-1], dtype=np.int32),
+        block_begins=block_begins,
+        sampled=(begins[1:] - 1).astype(np.int64),
+        longest=max(before + length for before, length in zip(past, lengths, strict=True)),
+    )
+    read = dict.fromkeys(range(len(parts)), 0)
+    pieces = _pieces(whole)
+    for name in ("tokens", "positions"):
+        np.testing.assert_array_equal(np.concatenate([getattr(piece, name) for piece in pieces]), getattr(whole, name))
+    sampled = [piece.tokens[piece.sampled] for piece in pieces]
+    np.testing.assert_array_equal(np.concatenate(sampled), whole.sampled)
+    for piece in pieces:
+        assert 0 < len(piece.tokens) <= FEW
+        for place, before in enumerate(piece.past):
+            begin, end = piece.begins[place : place + 2]
+            index = int(np.searchsorted(begins, piece.tokens[begin], "right")) - 1
+            assert before == past[index] + read[index]
+            assert read[index] == 0 or before % BLOCK == 0
+            assert end - begin > 1 or lengths[index] == 1
+            read[index] += int(end - begin)
+            blocks = piece.blocks[piece.block_begins[place] : piece.block_begins[place + 1]]
+            assert blocks[0] == block_begins[index]
+            assert len(blocks) == -(-(before + end - begin) // BLOCK)
+            assert before + end - begin <= piece.longest
+    assert list(read.values()) == lengths
+
+
+@WAYS
+def test_a_large_pass_in_pieces_gives_the_same_bits(
+    rounding: bool, model: Load, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether this CPU needs it or not; with one answer more than a piece holds, and a prompt behind them."""
+    served = model("smollm2", rounding)
+    ids = tiny.tokens("smollm2", 103)
+    whole = read(feed, served, ids, [], range(4))
+    monkeypatch.setattr(served, "_many", False)
+    np.testing.assert_array_equal(read(feed, served, ids, [], range(4)), whole)
+    starts = [(ids[:2], 0, [10 + index]) for index in range(FEW + 1)]
+    first = feed(served, starts)
+    assert first.shape == (FEW + 1, 512)
+    assert (first == first[0]).all()
+    answers = [([token], 2, places) for (token, (_, _, places)) in zip([3] * (FEW + 1), starts, strict=True)]
+    found = feed(served, [*answers, (ids, 0, range(4))])
+    assert (found[:-1] == found[0]).all()
+    np.testing.assert_array_equal(found[-1], whole)
+    last = feed(served, [([4], 3, places) for (_, _, places) in starts])
+    assert (last == last[0]).all()
 
 
 @WAYS

@@ -175,7 +175,12 @@ class Engine:
         started = time.monotonic()
         checkpoint = await asyncio.to_thread(open_checkpoint, folder, settings.weights)
         model = await asyncio.to_thread(
-            Model, checkpoint, kv=settings.kv, threads=settings.threads, rounding=settings.weights != "f32"
+            Model,
+            checkpoint,
+            kv=settings.kv,
+            threads=settings.threads,
+            rounding=settings.weights != "f32",
+            exact=settings.exact,
         )
         engine = cls(name, digest, checkpoint, model, settings)
         pool = model.blocks * model.block_bytes >> 20
