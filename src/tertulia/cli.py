@@ -147,7 +147,7 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
         dest="engine.exact",
         action="store_true",
         default=None,
-        help="same answers even under memory pressure",
+        help="same answers to the last bit in whatever company, and under memory pressure",
     )
     say(
         "--fold-messages",
