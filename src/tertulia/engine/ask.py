@@ -131,6 +131,8 @@ class Asker:
         error names its place."""
         if not (offer or form):
             return None, []
+        if self._speller is None:  # reads the vocabulary: that is not on the clock below
+            self._speller = Speller(await asyncio.to_thread(self._grammars.special), self._stop_ids)
         warnings: list[str] = []
         parameters: list[Constraint] = []
         try:
@@ -144,8 +146,6 @@ class Asker:
                     warnings += told
         except TimeoutError:
             raise BadRequest(f"the tools take longer than {2 * PATIENCE:g} s to compile", param="tools") from None
-        if self._speller is None:
-            self._speller = Speller(await asyncio.to_thread(self._grammars.special), self._stop_ids)
         whole = Guide(self._format, offer, parameters, form, opened).constraint(self._speller)
         return (await self._grammars.compile(whole))[0] if whole else None, warnings
 
