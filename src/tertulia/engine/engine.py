@@ -318,15 +318,15 @@ class Engine:
         self._scheduler.advance(work)
         self._tell(work, logits, allowed)
 
-    def _allowed(self, work: Pass) -> dict[int, NDArray[np.bool_]]:
-        """For the rows whose choice has a grammar, the tokens that may come next."""
-        masks: dict[int, NDArray[np.bool_]] = {}
+    def _allowed(self, work: Pass) -> dict[int, NDArray[np.float32]]:
+        """For the rows whose choice has a grammar, what lets only those tokens come next that may."""
+        masks: dict[int, NDArray[np.float32]] = {}
         for row, sequence in enumerate(work.sampled):
             if sequence in self._choices and (walk := self._choices[sequence][0].walk):
                 masks[row] = walk.allowed()
         return masks
 
-    def _tell(self, work: Pass, logits: NDArray[np.float32], allowed: dict[int, NDArray[np.bool_]]) -> None:
+    def _tell(self, work: Pass, logits: NDArray[np.float32], allowed: dict[int, NDArray[np.float32]]) -> None:
         """Sample the rows that were asked for and pass the pieces on. Whoever left during the pass is passed over."""
         if not work.sampled:
             return

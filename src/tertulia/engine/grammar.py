@@ -132,6 +132,11 @@ class Grammar:
         return Walk(self._matcher.deep_copy(), self._vocabulary)
 
 
+_BITS: NDArray[np.uint8] = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+_ADDED: NDArray[np.float32] = np.where(_BITS, np.float32(0), np.float32(-np.inf))
+"""What each byte of a mask adds to the logits of its eight tokens."""
+
+
 class Walk:
     """Where one choice is in its grammar."""
 
@@ -144,11 +149,13 @@ class Walk:
         """What limit was met, if one was."""
         return self._matcher.get_error() if self._matcher.is_error() else ""
 
-    def allowed(self) -> NDArray[np.bool_]:
-        """For each token of the vocabulary, whether it may come next. Some 0.1 ms, without the GIL."""
+    def allowed(self) -> NDArray[np.float32]:
+        """What is to be added to each token's logit: nothing where it may come next, else minus infinity. Some 0.1 ms,
+        most of it without the GIL; adding it takes a tenth of what setting by a mask would."""
         bits = allocate_token_bitmask(1, self._vocabulary)
         fill_next_token_bitmask(self._matcher, bits)
-        return np.unpackbits(bits[0].view(np.uint8), count=self._vocabulary, bitorder="little").view(np.bool_)
+        added: NDArray[np.float32] = np.take(_ADDED, bits[0].view(np.uint8), axis=0)
+        return added.reshape(-1)[: self._vocabulary]
 
     def take(self, token: int) -> bool:
         """Go on by ``token``; whether the answer is complete with it, and nothing more may come."""

@@ -70,10 +70,10 @@ def sample(
     logits: NDArray[np.float32],
     params: Items[Params],
     histories: Items[History],
-    allowed: Mapping[int, NDArray[np.bool_]] | None = None,
+    allowed: Mapping[int, Row] | None = None,
 ) -> list[Sampled]:
-    """The next token for each row of ``logits`` [rows, vocabulary], which are overwritten. ``allowed`` says, for some
-    rows, which tokens their grammar lets come."""
+    """The next token for each row of ``logits`` [rows, vocabulary], which are overwritten. ``allowed`` holds, for
+    some rows, what is added where their grammar lets a token come (nothing) and where not (minus infinity)."""
     allowed = allowed or {}
     if not allowed and all(param.plain for param in params):
         return [Sampled(token) for token in logits.argmax(1).tolist()]
@@ -83,7 +83,7 @@ def sample(
         if param.changes_logits:
             _change(logits[row], param, histories[row])
     for row, mask in allowed.items():
-        logits[row][~mask] = -np.inf
+        logits[row] += mask
     tokens: list[int] = logits.argmax(1).tolist()
     for row, param in enumerate(params):
         if param.temperature > 0:
