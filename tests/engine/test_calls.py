@@ -107,6 +107,55 @@ def test_but_where_it_says_otherwise(word: dict[str, Any]) -> None:
     assert closed(schema) == schema
 
 
+@pytest.mark.parametrize("more", [{"maxLength": 300}, {"minLength": 300}, {"const": "x"}, {"enum": ["x"]}])
+def test_strings_of_a_format_have_a_bound_where_the_schema_sets_none(more: dict[str, Any]) -> None:
+    plain = {"type": ["string", "null"], "format": "email"}
+    assert closed({"items": plain}) == {"items": plain | {"maxLength": 254}}
+    assert closed(plain | more) == plain | more
+    assert closed({"format": "uri"}) == {"format": "uri"}
+
+
+POINT = {"type": "object", "properties": {"x": {}}}
+SHUT = POINT | {"additionalProperties": False}
+REF = {"$ref": "#/$defs/point"}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        {"items": REF},
+        {"prefixItems": [{}, REF]},
+        {"properties": {"a": REF | {"description": "A."}}, "additionalProperties": False},
+        {"properties": {"a": {"anyOf": [REF, {"type": "null"}]}}, "additionalProperties": False},
+        {"additionalProperties": REF},
+    ],
+)
+def test_definitions_are_closed_too(use: dict[str, Any]) -> None:
+    assert closed(use | {"$defs": {"point": POINT}}) == use | {"$defs": {"point": SHUT}}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        {"allOf": [REF, {"properties": {"y": {}}}]},
+        {"oneOf": [REF, {"type": "object"}]},
+        {"properties": {"y": {}}} | REF,
+        {"anyOf": [REF, {}], "properties": {"y": {}}},
+        {"$defs": {"dot": REF}},
+        {"not": REF},
+    ],
+)
+def test_but_not_what_is_put_together(use: dict[str, Any]) -> None:
+    schema = use | {"$defs": {"point": POINT} | use.get("$defs", {})}
+    assert closed(schema) == schema
+
+
+def test_each_of_several_ways_is_closed() -> None:
+    assert closed({"items": {"anyOf": [POINT, {"type": "null"}]}}) == {"items": {"anyOf": [SHUT, {"type": "null"}]}}
+    beside = {"anyOf": [POINT, {"type": "null"}], "properties": {"y": {}}}
+    assert closed(beside) == beside
+
+
 # ---------------------------------------------------------------- what is called
 
 

@@ -7,6 +7,7 @@ otherwise than in JSON is forced to write the generic envelope, and under ``auto
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -62,20 +63,69 @@ def schemas(request: ChatRequest, offer: Offer) -> list[Constraint]:
 
 _OTHERWISE = ("additionalProperties", "allOf", "anyOf", "oneOf", "$ref", "patternProperties", "unevaluatedProperties")
 """By what a schema says otherwise."""
+_DEFINITIONS = ("$defs", "definitions")
+_DATA = ("const", "enum", "default", "examples")
+_LONGEST = {"email": 254, "hostname": 253, "time": 64, "date-time": 64, "duration": 64}
+"""Characters that a string of a format may have, where its schema sets no bound: RFC 5321, RFC 1035, and fractions of a
+second and digits that nobody reads. Small models go on with them for ever."""
 
 
 def closed(schema: Any) -> Any:
     """``schema`` with objects that name their properties closed to others, where it doesn't say: what no function has a
-    parameter for is not to be made up."""
+    parameter for is not to be made up. A definition is closed where each reference to it is all that a value has to
+    follow. Strings of some formats get a bound."""
     if not isinstance(schema, dict):
         return schema
     fields = cast(dict[str, Any], schema)
-    inner = {"items": closed(fields["items"])} if "items" in fields else {}
+    shared = set(_shared(fields, whole=True))
+    defined = {word: fields[word] for word in _DEFINITIONS if isinstance(fields.get(word), dict)}
+    for word, parts in defined.items():
+        defined[word] = {name: part if f"#/{word}/{name}" in shared else _closed(part) for name, part in parts.items()}
+    return _closed(fields) | defined
+
+
+def _closed(schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    fields = cast(dict[str, Any], schema)
+    inner = {word: _closed(fields[word]) for word in ("items", "additionalProperties") if word in fields}
+    if fields.keys().isdisjoint(("maxLength", "minLength", "const", "enum")):
+        longest = _LONGEST.get(str(fields.get("format")))
+        inner |= {"maxLength": longest} if longest else {}
+    for word in ("prefixItems", "anyOf"):
+        if isinstance(fields.get(word), list) and (word != "anyOf" or _alone(fields, word)):
+            inner[word] = [_closed(part) for part in fields[word]]
     if isinstance(fields.get("properties"), dict):
-        inner["properties"] = {name: closed(value) for name, value in fields["properties"].items()}
+        inner["properties"] = {name: _closed(value) for name, value in fields["properties"].items()}
         if fields.keys().isdisjoint(_OTHERWISE):
             inner["additionalProperties"] = False
     return fields | inner
+
+
+def _alone(fields: dict[str, Any], word: str) -> bool:
+    """Whether nothing beside ``word`` says what properties a value may have."""
+    return fields.keys().isdisjoint({"properties", *_OTHERWISE} - {word})
+
+
+def _shared(schema: Any, whole: bool) -> Iterator[str]:
+    """What is referred to where a value has to follow something else too; ``whole`` where ``schema`` is all there
+    is."""
+    if isinstance(schema, list):
+        for part in cast(list[Any], schema):
+            yield from _shared(part, whole)
+    if not isinstance(schema, dict):
+        return
+    fields = cast(dict[str, Any], schema)
+    if "$ref" in fields and not (whole and _alone(fields, "$ref")):
+        yield str(fields["$ref"])
+    for word, value in fields.items():
+        if word in ("properties", *_DEFINITIONS) and isinstance(value, dict):
+            for part in cast(dict[str, Any], value).values():
+                # A definition that is another's name may be shared by that name.
+                yield from _shared(part, word == "properties" or "$ref" not in part)
+        elif word not in _DATA:
+            listed = word in ("items", "prefixItems", "additionalProperties")
+            yield from _shared(value, listed or (word == "anyOf" and whole and _alone(fields, word)))
 
 
 # ---------------------------------------------------------------- the grammar
