@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import fair, form, genai, http, reading, schemas, start, table
+from bench import calls, fair, form, genai, http, masks, reading, schemas, start, table
 from bench.worker import ROOT
 from tertulia import __version__, config
 from tertulia.catalog import catalog
@@ -22,6 +22,8 @@ BENCHES: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "fair": fair.run,
     "form": form.run,
     "schemas": schemas.run,
+    "calls": calls.run,
+    "masks": masks.run,
     "start": start.run,
 }
 
