@@ -21,7 +21,8 @@ class Said:
 
     @property
     def error(self) -> Any:
-        return self.json["error"]
+        """What went wrong, however it was told: as the body, or as the last event of a stream that had begun."""
+        return self.json["error"] if self.body.startswith(b"{") else self.events[-1]["error"]
 
     @property
     def events(self) -> list[Any]:

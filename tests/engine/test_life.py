@@ -59,7 +59,7 @@ async def test_an_engine_that_makes_no_passes_gives_no_sign_of_life(
         return forward(batch)
 
     engine._model.forward = hang
-    waiting = asyncio.create_task(stream(engine, request(max_tokens=2)))
+    waiting = asyncio.create_task(stream(engine, request(max_tokens=1)))
     await asyncio.sleep(0.3)
     stuck.set()
     assert not any(chunk.sign_of_life for chunk in await waiting)
