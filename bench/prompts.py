@@ -54,7 +54,7 @@ class Words:
 
     def ids(self, text: str) -> list[int]:
         request = ChatRequest(messages=[Message(role="user", content=text)])
-        return self._tokens.encode(self._template.render(request))
+        return self._tokens.encode(self._template.render(request).text)
 
     def text(self, ids: list[int]) -> str:
         pieces = [self._tokens.piece(token) for token in ids if token not in self._tokens.special]
