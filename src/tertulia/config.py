@@ -9,8 +9,9 @@ import dataclasses
 import difflib
 import math
 import os
+import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -75,10 +76,74 @@ class Store:
 
 
 @dataclass(slots=True)
+class Router:
+    """``[router]``: who is tried, in which order, and for how long. Times are in seconds.
+
+    ``policy`` is what a model without a suffix gets; ``order`` are providers as the user prefers them. Of all requests
+    of the last minute the share ``retry_budget`` may be tried again elsewhere. ``continue_`` (``continue``) lets a
+    stream that broke go on from another candidate; ``fallback`` is a model here for when nobody else can answer,
+    ``stand_in`` lets it answer for models that nobody here has. ``probe`` switches the background check on, which may
+    spend ``probe_budget`` US dollars a day. ``forward_hf_token`` sends a caller's own ``hf_...`` token to Hugging
+    Face."""
+
+    policy: str = "fastest"
+    order: list[str] = field(default_factory=list[str])
+    attempts: int = 4
+    retry_budget: float = 0.2
+    first_timeout: float = 30
+    idle_timeout: float = 30
+    whole_timeout: float = 300
+    breaker_failures: int = 3
+    breaker_pause: float = 15
+    continue_: bool = False
+    fallback: str = ""
+    stand_in: bool = False
+    probe: bool = False
+    probe_budget: float = 0.1
+    forward_hf_token: bool = False
+
+
+@dataclass(slots=True)
+class Provider:
+    """``[providers.NAME]``: a provider of the user's own, or what is said anew about one that is known.
+
+    ``base_url`` and ``route`` make its address; ``key`` is its key, ``key_env`` the variable that holds it,
+    ``key_file`` a file that nobody else can read. ``models`` maps ids here to ids there (a list: the same ones).
+    ``response_format`` names how it wants forms said, ``quirks`` what is odd about it, ``refuses`` the fields of a
+    request that it can't honour. With a ``command`` it is a process that is started here."""
+
+    base_url: str = ""
+    route: str = ""
+    key: str = ""
+    key_env: str = ""
+    key_file: Path | None = None
+    models: dict[str, str] = field(default_factory=dict[str, str])
+    response_format: str = ""
+    quirks: list[str] = field(default_factory=list[str])
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    refuses: list[str] = field(default_factory=list[str])
+    command: list[str] = field(default_factory=list[str])
+    health: str = ""
+    price: list[float] = field(default_factory=list[float])
+    context: int = 0
+    enabled: bool = True
+
+
+@dataclass(slots=True)
+class Ledger:
+    """``[ledger]``: the database of callers' tokens and of what was spent."""
+
+    path: Path = Path()
+
+
+@dataclass(slots=True)
 class Config:
     server: Server = field(default_factory=Server)
     engine: Engine = field(default_factory=Engine)
     store: Store = field(default_factory=Store)
+    router: Router = field(default_factory=Router)
+    ledger: Ledger = field(default_factory=Ledger)
+    providers: dict[str, Provider] = field(default_factory=dict[str, Provider])
 
 
 def load(
@@ -94,6 +159,7 @@ def load(
     """
     config = Config()
     config.store.path = _home(environ, "XDG_DATA_HOME", ".local/share") / "tertulia" / "models"
+    config.ledger.path = _home(environ, "XDG_DATA_HOME", ".local/share") / "tertulia" / "ledger.db"
     config.store.hub = environ.get("HF_ENDPOINT") or config.store.hub
     config.store.hub_token = environ.get("HF_TOKEN", "")
     usual = _home(environ, "XDG_CONFIG_HOME", ".config") / "tertulia" / "config.toml"
@@ -139,16 +205,48 @@ def child_environment(config: Config | None = None, environ: Mapping[str, str] =
     return own
 
 
+def variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """What a variable of the environment says, such as a provider's key; nothing where it is not set."""
+    return environ.get(name, "").strip() if name else ""
+
+
+def key_of(name: str, provider: Provider | None, variables: Iterable[str]) -> str:
+    """The key for the provider ``name``: said in its table, in a file named there, or in the first of ``variables``
+    that is set. Raises ConfigError for a file that others can read."""
+    if provider is not None:
+        if provider.key:
+            return provider.key
+        if provider.key_file is not None:
+            return read_secret(provider.key_file, f"key_file in [providers.{name}]")
+        variables = (provider.key_env, *variables)
+    return next((said for said in map(variable, variables) if said), "")
+
+
+def read_secret(file: Path, where: str) -> str:
+    """The one line of a file that only its owner can read. Raises ConfigError."""
+    try:
+        mode, text = file.stat().st_mode, file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"{where}: {file} can't be read: {reason}") from None
+    if mode & 0o077:
+        raise ConfigError(f"{where}: others can read {file}: `chmod 600 {file}` keeps them out")
+    if not text or "\n" in text:
+        raise ConfigError(f"{where}: {file} must hold one line, the key")
+    return text
+
+
 def _home(environ: Mapping[str, str], variable: str, default: str) -> Path:
     return Path(environ[variable]) if environ.get(variable) else Path(environ.get("HOME", "~")).expanduser() / default
 
 
 def _tables(config: Config) -> dict[str, Any]:
-    return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+    return {item.name: getattr(config, item.name) for item in dataclasses.fields(config) if item.name != "providers"}
 
 
 def _names(section: Any) -> list[str]:
-    return [item.name for item in dataclasses.fields(section)]
+    """What can be said in a table. A name that Python keeps for itself has a line behind it there."""
+    return [item.name.rstrip("_") for item in dataclasses.fields(section)]
 
 
 def _apply_file(config: Config, file: Path) -> None:
@@ -160,15 +258,30 @@ def _apply_file(config: Config, file: Path) -> None:
         raise ConfigError(f"{file}: {error}") from None
     tables = _tables(config)
     for table, values in content.items():
-        if table not in tables:
-            raise ConfigError(f"{file}: unknown table [{table}]{_nearest(table, list(tables))}")
-        if not isinstance(values, dict):
-            raise ConfigError(f"{file}: [{table}] is a table, not a value")
-        entries: dict[str, Any] = dict(values)  # pyright: ignore[reportUnknownArgumentType]
-        for name, value in entries.items():
-            if name not in _names(tables[table]):
-                raise ConfigError(f"{file}: unknown name {name} in [{table}]{_nearest(name, _names(tables[table]))}")
-            _set(tables[table], name, value, f"{file}: {name} in [{table}]")
+        if table not in tables and table != "providers":
+            raise ConfigError(f"{file}: unknown table [{table}]{_nearest(table, [*tables, 'providers'])}")
+        entries = _entries(values, file, table)
+        if table != "providers":
+            _apply(tables[table], entries, file, table)
+            continue
+        for name, rows in entries.items():
+            if name in RESERVED or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+                raise ConfigError(f"{file}: a provider can't be called {name!r}: choose letters, digits and '-'")
+            provider = config.providers[name] = Provider()
+            _apply(provider, _entries(rows, file, f"providers.{name}"), file, f"providers.{name}")
+
+
+def _entries(values: Any, file: Path, table: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: [{table}] is a table, not a value")
+    return dict(values)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _apply(section: Any, entries: dict[str, Any], file: Path, table: str) -> None:
+    for name, value in entries.items():
+        if name not in _names(section):
+            raise ConfigError(f"{file}: unknown name {name} in [{table}]{_nearest(name, _names(section))}")
+        _set(section, name, value, f"{file}: {name} in [{table}]")
 
 
 def _nearest(word: str, known: list[str]) -> str:
@@ -177,7 +290,9 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def _set(section: Any, name: str, value: Any, where: str) -> None:
-    kind = next(item.type for item in dataclasses.fields(section) if item.name == name)
+    field_name, kind = next(
+        (item.name, item.type) for item in dataclasses.fields(section) if item.name.rstrip("_") == name
+    )
     try:
         known = _cast(value, kind)
     except (KeyError, OverflowError, TypeError, ValueError):
@@ -188,7 +303,7 @@ def _set(section: Any, name: str, value: Any, where: str) -> None:
         raise ConfigError(f"{where}: {value!r} is out of bounds, which is {bound}")
     if name in _WORDS and known not in _WORDS[name]:
         raise ConfigError(f"{where}: {value!r} is none of {', '.join(_WORDS[name])}")
-    setattr(section, name, known)
+    setattr(section, field_name, known)
 
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -199,7 +314,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "kv": (1 << 20, math.inf),
     "batch": (1, 4096),
 }
-_WORDS = {"weights": ("int8", "f32")}
+_WORDS = {"weights": ("int8", "f32"), "policy": ("fastest", "cheapest", "preferred", "local")}
+RESERVED = frozenset({"v1", "api", "models", "status", "health", "metrics", "settings", "docs", "playground"})
+"""Names that are addresses here, and so no provider's."""
 _KINDS: dict[Any, str] = {
     int: "a whole number (sizes may end in K, M or G)",
     float: "a number",
@@ -210,6 +327,18 @@ _KINDS: dict[Any, str] = {
 }
 _BOOLS = {"1": True, "true": True, "0": False, "false": False}
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _mapping(value: Any) -> dict[str, str]:
+    """A table of words; a list of words, each for itself; or ``a=b, c`` in one word."""
+    if isinstance(value, str):
+        value = [item.strip() for item in value.split(",") if item.strip()]
+    if isinstance(value, list):
+        items = [str(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return {name: other or name for name, _, other in (item.partition("=") for item in items)}
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return {str(name): str(other) for name, other in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def _cast(value: Any, kind: Any) -> Any:
@@ -223,6 +352,10 @@ def _cast(value: Any, kind: Any) -> Any:
         return int(value)
     if kind is float:
         return float(value)
+    if get_origin(kind) is dict:
+        return _mapping(value)
+    if kind == list[str] and isinstance(value, str) and " " in value and "," not in value:
+        return shlex.split(value)
     if get_origin(kind) is list:
         items = [item.strip() for item in value.split(",")] if isinstance(value, str) else list(value)
         return [get_args(kind)[0](item) for item in items if item]

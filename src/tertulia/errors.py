@@ -6,6 +6,7 @@
     │   ├── TemplateRefused .... the model's chat template raised an exception
     │   └── Unsupported ........ a field that this model or backend can't honour
     ├── Unauthorized 401
+    ├── SpendCap 402 ........... the caller's token has spent what it may
     ├── Forbidden 403
     ├── NotFound 404
     │   └── UnknownModel
@@ -13,7 +14,7 @@
     ├── TooLarge 413
     ├── Busy 429 ............... a bound was met; ask again after ``retry_after`` seconds
     ├── EngineFault 500 ........ a defect of ours
-    ├── Upstream 502 ........... a backend answered wrongly, was cut off, or died
+    ├── Upstream 502 ........... a backend answered wrongly, was cut off, or died; a provider's own status is kept
     │   └── Timeout 504 ........ it was silent for too long
     └── SetupError ............. before anything is served: configuration, store, models (the command line's)
         ├── ConfigError
@@ -30,7 +31,7 @@ class TertuliaError(Exception):
     """An error that is told to the caller: ``message`` says what happened and what would work, ``param`` names the
     field at fault (``messages[0].role``)."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = None
     retryable: ClassVar[bool] = False
@@ -63,6 +64,12 @@ class Unauthorized(TertuliaError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+
+class SpendCap(TertuliaError):
+    status = 402
+    type = "insufficient_quota"
+    code = "spend_cap_reached"
 
 
 class Forbidden(TertuliaError):
@@ -134,5 +141,16 @@ def by_status(status: int) -> type[TertuliaError]:
 
 _BY_STATUS: dict[int, type[TertuliaError]] = {
     error.status: error
-    for error in (BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, TooLarge, Busy, EngineFault, Timeout)
+    for error in (
+        BadRequest,
+        Unauthorized,
+        SpendCap,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        TooLarge,
+        Busy,
+        EngineFault,
+        Timeout,
+    )
 }

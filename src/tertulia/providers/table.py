@@ -1,0 +1,85 @@
+"""The table of providers: what is shipped (``providers.toml``) and what the user's configuration adds or says anew.
+
+A provider is a row. What is odd about one is the name of a small function in :mod:`tertulia.providers.quirks`.
+"""
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, structs
+
+from tertulia.config import Provider
+from tertulia.errors import ConfigError
+
+
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One provider. Its chat address is ``base_url`` + ``route``, in which ``{model}`` stands for the model's id there;
+    ``keys`` are the environment variables that may hold its key. ``response_format`` names how it wants forms said,
+    ``quirks`` what else is odd. ``refuses`` are fields of a request that it can't honour, whatever the model."""
+
+    name: str = ""
+    base_url: str = ""
+    route: str = "/v1/chat/completions"
+    keys: tuple[str, ...] = ()
+    response_format: str = "openai"
+    quirks: tuple[str, ...] = ()
+    headers: dict[str, str] = {}
+    refuses: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    health: str = ""
+    models: dict[str, str] = {}
+    price: tuple[float, float] | None = None
+    context: int = 0
+    custom: bool = False
+
+    @property
+    def list_route(self) -> str:
+        """Where its models are listed."""
+        return f"{self.route.removesuffix('/chat/completions')}/models"
+
+
+@lru_cache(maxsize=1)
+def shipped() -> dict[str, Row]:
+    """The providers that Tertulia knows, by name, in the file's order."""
+    content = tomllib.loads(Path(__file__).with_name("providers.toml").read_text(encoding="utf-8"))
+    return {name: msgspec.convert({"name": name, **row}, Row) for name, row in content.items()}
+
+
+def rows(own: dict[str, Provider]) -> dict[str, Row]:
+    """Every provider: those shipped, with what ``own`` says of them, and the user's. Raises ConfigError."""
+    known = shipped()
+    found = {name: _join(name, row, own[name]) if name in own else row for name, row in known.items()}
+    found |= {name: _join(name, None, said) for name, said in own.items() if name not in known}
+    return {name: row for name, row in found.items() if name not in own or own[name].enabled}
+
+
+def _join(name: str, row: Row | None, said: Provider) -> Row:
+    if row is None:
+        if not said.base_url and not said.command:
+            raise ConfigError(f'[providers.{name}]: base_url is needed, as in "http://127.0.0.1:8000/v1"')
+        row = Row(name=name, custom=True)
+    base, route = said.base_url.rstrip("/"), said.route
+    if base and not route and not base.endswith("/chat/completions"):
+        # a base_url as clients write it ends in /v1; one without is given it
+        route = "/chat/completions" if base.rpartition("/")[2].startswith("v") else row.route
+    elif base and not route:
+        base, route = base.removesuffix("/chat/completions"), "/chat/completions"
+    if len(said.price) not in (0, 2):
+        raise ConfigError(f"[providers.{name}]: price is two numbers, dollars per million tokens read and written")
+    return structs.replace(
+        row,
+        base_url=base or row.base_url,
+        route=route or row.route,
+        response_format=said.response_format or row.response_format,
+        quirks=(*row.quirks, *said.quirks),
+        headers={**row.headers, **said.headers},
+        refuses=(*row.refuses, *said.refuses),
+        command=tuple(said.command) or row.command,
+        health=said.health or row.health,
+        models={**row.models, **said.models},
+        price=(said.price[0], said.price[1]) if said.price else row.price,
+        context=said.context or row.context,
+        custom=True if base else row.custom,
+    )

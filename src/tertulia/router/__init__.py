@@ -1,0 +1,1 @@
+"""Which provider answers: candidates, their order, their health, and trying them until one begins."""
