@@ -24,7 +24,7 @@ Status, type, code and whether another try may help are class attributes. An err
 requests. There is no 503: a popular JavaScript client answers it by asking again without pause.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class TertuliaError(Exception):
@@ -41,6 +41,7 @@ class TertuliaError(Exception):
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.route: list[Any] = []
 
 
 class BadRequest(TertuliaError):

@@ -1,7 +1,7 @@
 """The words: what a chat is made of, on every floor above this one.
 
 Field names are the wire's own (the page's schemas and OpenAI's), so that reading and writing them is msgspec's work
-and not ours. Two fields of :class:`Chunk` never travel: ``raw`` and ``meta``.
+and not ours. Three fields of :class:`Chunk` never travel: ``raw``, ``meta`` and ``comment``.
 
 Ranges stand beside the types; msgspec reports a breach with its path, which becomes an error's ``param``.
 """
@@ -156,6 +156,7 @@ class ChatRequest(Struct, kw_only=True, omit_defaults=True):
     add_generation_prompt: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     models: list[str] | None = None
+    continue_: bool | None = field(default=None, name="continue")
     user: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -262,10 +263,10 @@ class Chunk(Struct, kw_only=True):
 
     A chunk with neither choice nor usage is a sign of life: the work goes on, there is only nothing to tell yet (a long
     prompt is being read, the answer lost its memory to others for a while). It may come at any time, and is for those
-    who hold the clock; the client never sees it.
+    who hold the clock; the client never sees it, but for its ``comment``, which goes out as one.
 
     ``raw`` is the JSON it was read from, if it was read: who changes a chunk sets it to None. ``meta`` stands on the
-    first chunk only. Neither travels.
+    first chunk only. None of the three travels.
     """
 
     id: str
@@ -277,6 +278,7 @@ class Chunk(Struct, kw_only=True):
     usage: Usage | UnsetType | None = UNSET
     raw: bytes | UnsetType = UNSET
     meta: ChunkMeta | UnsetType = UNSET
+    comment: str | UnsetType = UNSET
 
     @property
     def sign_of_life(self) -> bool:

@@ -30,7 +30,12 @@ from tertulia.wires.refusal import refuse, show
 from tertulia.wires.tools import check_tools, settle_choice, settle_history
 
 _OURS = frozenset({"extra", "warnings", "caller"})
-_FIELDS = frozenset(ChatRequest.__struct_fields__) - _OURS
+_SPELT = {
+    name: spelt
+    for name, spelt in zip(ChatRequest.__struct_fields__, ChatRequest.__struct_encode_fields__, strict=True)
+    if name not in _OURS
+}
+_FIELDS = frozenset(_SPELT.values())
 _MESSAGE = frozenset(Message.__struct_fields__)
 _PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
 _CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
@@ -73,9 +78,7 @@ def read_request(body: bytes) -> ChatRequest:
 def write_request(request: ChatRequest) -> bytes:
     """The body that ``request`` is sent on with: unknown fields kept, what is ours left out."""
     fields: dict[str, Any] = {
-        name: value
-        for name in ChatRequest.__struct_fields__
-        if name not in _OURS and (value := getattr(request, name)) is not None
+        spelt: value for name, spelt in _SPELT.items() if (value := getattr(request, name)) is not None
     }
     fields.update(request.extra)
     try:
@@ -188,7 +191,7 @@ def read_chunk(data: bytes) -> Chunk:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         chunk = _read_odd(data)
     chunk.raw = data if b"\n" not in data else UNSET
-    chunk.meta = UNSET
+    chunk.meta = chunk.comment = UNSET
     return chunk
 
 
@@ -203,7 +206,7 @@ def _read_odd(data: bytes) -> Chunk:
     if fields.get("error"):
         raise _told(0, fields, None)
     try:  # a stranger's "raw" or "meta" is not ours
-        return msgspec.convert({k: v for k, v in fields.items() if k not in ("raw", "meta")}, Chunk)
+        return msgspec.convert({k: v for k, v in fields.items() if k not in ("raw", "meta", "comment")}, Chunk)
     except msgspec.ValidationError as complaint:
         raise Upstream(f"the backend sent a chunk that can't be read: {complaint}") from None
 

@@ -1,0 +1,111 @@
+"""How candidates have done: who is given a rest, who is how fast; and how much may be tried again."""
+
+import time
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from tertulia.router.order import WELL, State
+
+Key = tuple[str, str]
+SHARE = 0.3
+"""What the newest answer counts for in a speed: older ones fade."""
+LONGEST_REST = 300.0
+RESERVE = 100.0
+"""Second attempts that are allowed at once before the share of requests counts."""
+
+
+class _Record(Struct):
+    """What is remembered of a candidate. ``until`` is when its rest ends; ``trying`` is whether somebody is finding out
+    if it has helped."""
+
+    failures: int = 0
+    rest: float = 0.0
+    until: float = 0.0
+    trying: bool = False
+
+
+class Health:
+    """The health of candidates by ``(provider, id)``. After ``failures`` in a row one rests for ``pause`` seconds, then
+    twice that, and so on; then one request tries it, and the others follow if that went well."""
+
+    def __init__(self, failures: int = 3, pause: float = 15, clock: Callable[[], float] = time.monotonic) -> None:
+        self.states: dict[Key, State] = {}
+        self._records: dict[Key, _Record] = {}
+        self._failures = failures
+        self._pause = pause
+        self._clock = clock
+        self._resting: set[Key] = set()
+
+    def look(self) -> dict[Key, State]:
+        """The states as they are now: those whose rest is over are ready to be tried."""
+        if self._resting:
+            now = self._clock()
+            for key in list(self._resting):
+                record = self._records[key]
+                self._set(key, resting=now < record.until or record.trying)
+        return self.states
+
+    def begin(self, key: Key) -> None:
+        """A request is being sent."""
+        if key in self._resting:
+            self._records[key].trying = True
+            self._set(key, resting=True)
+
+    def leave(self, key: Key) -> None:
+        """The request was given up by its caller: nothing was found out."""
+        if key in self._resting:
+            self._records[key].trying = False
+
+    def fail(self, key: Key, retry_after: float | None = None) -> None:
+        """It could not answer. ``retry_after`` is how long it asked to be left alone, in seconds."""
+        record = self._records.setdefault(key, _Record())
+        record.failures += 1
+        record.trying = False
+        if record.failures < self._failures and not retry_after:
+            return
+        record.rest = min(2 * record.rest, LONGEST_REST) if record.rest else self._pause
+        rest = min(retry_after or 0, LONGEST_REST) if record.failures < self._failures else record.rest
+        record.until = self._clock() + max(rest, min(retry_after or 0, LONGEST_REST))
+        self._resting.add(key)
+        self._set(key, resting=True)
+
+    def answer(self, key: Key, first: float, tokens: int, seconds: float) -> None:
+        """It answered: ``first`` seconds to the first piece, then ``tokens`` in ``seconds`` in all."""
+        if key in self._records:
+            del self._records[key]
+            self._resting.discard(key)
+        old = self.states.get(key, WELL)
+        speed = tokens / seconds if tokens > 1 and seconds > 0 else None
+        self.states[key] = State(False, _mix(old.speed, speed), _mix(old.latency, first))
+
+    def _set(self, key: Key, *, resting: bool) -> None:
+        old = self.states.get(key, WELL)
+        if old.resting != resting:
+            self.states[key] = structs.replace(old, resting=resting)
+
+
+def _mix(old: float | None, new: float | None) -> float | None:
+    if old is None or new is None:
+        return old if new is None else new
+    return old + SHARE * (new - old)
+
+
+class Budget:
+    """How much may be tried again: the share ``ratio`` of all requests, with a reserve, so that an outage is not
+    multiplied by those who wait for it to end."""
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = ratio
+        self._left = RESERVE if ratio else 0.0
+
+    def earn(self) -> None:
+        """A request has come."""
+        self._left = min(self._left + self._ratio, RESERVE)
+
+    def take(self) -> bool:
+        """Whether one more attempt may be made, which is then counted."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

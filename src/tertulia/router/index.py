@@ -1,0 +1,253 @@
+"""The models that can be asked for, and who serves each: looked up in one step, however many there are."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+
+from msgspec import Struct
+
+from tertulia.catalog.catalog import Listing, Row
+from tertulia.errors import BadRequest, Unauthorized, UnknownModel
+from tertulia.router.order import LOCAL, Candidate, State, Wish, lacks, read_wish
+from tertulia.types import Architecture, Backend, ModelCard, Pricing, ProviderCard
+
+UNNAMED = frozenset({None, "", "default", "dummy", "tgi"})
+"""What clients send that have no model to name; ``dummy`` is huggingface_hub's, ``tgi`` TGI's."""
+Known = Callable[[str, str], Mapping[str, tuple[bool, int]]]
+"""What probes found of ``(provider, model)``: for each field whether it works, and when that was (Unix seconds)."""
+
+
+class Party(Struct, frozen=True, kw_only=True):
+    """A provider. ``why`` says what is missing before it can be asked (a key); nothing when it can be. ``custom`` is a
+    provider of the user's own: pinned to it, any model id passes through, as it does with ``open``, which serves
+    whatever there is. ``fields`` are what it is known to refuse, or to honour."""
+
+    name: str
+    backend: Backend
+    why: str = ""
+    custom: bool = False
+    models: Mapping[str, str] = {}
+    fields: Mapping[str, bool] = {}
+    price: tuple[float, float] | None = None
+    context: int = 0
+
+
+class Index:
+    """``rows`` and ``listings`` are the catalog's, ``parties`` the providers in the table's order; ``local`` the models
+    of this machine, which may change at any time. ``known`` is what probes found."""
+
+    def __init__(
+        self,
+        local: Backend,
+        parties: Sequence[Party],
+        rows: Iterable[Row],
+        listings: Mapping[str, Mapping[str, Listing]],
+        known: Known = lambda provider, model: {},
+    ) -> None:
+        self._local = local
+        self.parties = {party.name: party for party in parties}
+        self._rows = {row.id: row for row in rows}
+        self._listings = listings
+        self._known = known
+        self._cards: list[ModelCard] | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Make everything anew: what is installed, listed or found out has changed."""
+        self._here = self._local.models()
+        self._names: dict[str, str] = {}
+        self._candidates: dict[str, list[Candidate]] = {}
+        self._theirs: dict[tuple[str, str], Candidate] = {}
+        for card in self._here:
+            self._add(self._at_home(card), card.aliases)
+        for row in self._rows.values():
+            self._name(row.id, row.names)
+        for party in self.parties.values():
+            for model, listing in self._offers(party).items():
+                self._add(self._candidate(party, model, listing), ())
+
+    def _offers(self, party: Party) -> dict[str, Listing]:
+        """The models of a party, by our ids: as shipped, as it said itself, as the user says."""
+        offers = {row.id: row.providers[party.name] for row in self._rows.values() if party.name in row.providers}
+        offers |= {model: of[party.name] for model, of in self._listings.items() if party.name in of}
+        return offers | {model: Listing(id=there, context=party.context) for model, there in party.models.items()}
+
+    def _candidate(self, party: Party, model: str, listing: Listing) -> Candidate:
+        row = self._rows.get(model)
+        fields = dict(party.fields) | dict(listing.fields)
+        if row is not None and "image" not in row.input:
+            fields["image"] = False
+        fields |= {name: works for name, (works, _) in self._known(party.name, model).items()}
+        return Candidate(
+            provider=party.name,
+            model=model,
+            id=listing.id,
+            backend=party.backend,
+            context=listing.context or party.context or (row.context if row else 0),
+            price=listing.price or party.price,
+            fields=fields,
+        )
+
+    def _at_home(self, card: ModelCard) -> Candidate:
+        row = self._rows.get(card.id)
+        fields = {"image": row is not None and "image" in row.input}
+        return Candidate(
+            provider=LOCAL,
+            model=card.id,
+            id=card.id,
+            backend=self._local,
+            price=(0.0, 0.0),
+            fields=fields | {name: works for name, (works, _) in self._known(LOCAL, card.id).items()},
+        )
+
+    def _add(self, candidate: Candidate, names: Iterable[str]) -> None:
+        self._candidates.setdefault(candidate.model, []).append(candidate)
+        self._theirs[candidate.provider, candidate.id] = candidate
+        self._name(candidate.model, names)
+
+    def _name(self, model: str, names: Iterable[str]) -> None:
+        for name in (model, *names):
+            self._names.setdefault(name, model)
+            self._names.setdefault(name.casefold(), model)
+
+    # ---------------------------------------------------------------- asking
+
+    def _fresh(self) -> None:
+        if self._local.models() is not self._here:
+            self.renew()
+            self._cards = None
+
+    def read(self, name: str) -> Wish:
+        """What ``name`` asks for."""
+        return read_wish(name, self.parties)
+
+    def able(self, wanted: Sequence[str], tokens: int) -> list[str]:
+        """Up to three models that are known to honour all of ``wanted``, as they can be asked for."""
+        found = (
+            candidate.model if candidate.provider == LOCAL else f"{candidate.model}:{candidate.provider}"
+            for candidates in self._candidates.values()
+            for candidate in candidates
+            if self._usable(candidate) and not lacks(candidate, wanted, tokens)
+        )
+        return list(islice(found, 3))
+
+    def resolve(self, name: str | None) -> str:
+        """The id of the model that ``name`` means, where it is known; ``name`` where it isn't."""
+        self._fresh()
+        if name is None or name in UNNAMED:
+            return self._default()
+        return self._names.get(name) or self._names.get(name.casefold()) or name
+
+    def _default(self) -> str:
+        usable = (model for model in self._candidates if any(self._usable(one) for one in self._candidates[model]))
+        first = self._here[0].id if self._here else next(usable, None)
+        if first is None:
+            raise UnknownModel(
+                "no model is installed here and no provider has a key: `tertulia pull smollm2` fetches one",
+                param="model",
+            )
+        return first
+
+    def find(self, wish: Wish) -> list[Candidate]:
+        """Everybody who could answer ``wish``. Raises UnknownModel, with what is near; Unauthorized where the provider
+        that it is pinned to has no key."""
+        self._fresh()
+        model = self.resolve(wish.model)
+        if wish.provider:
+            return [self._pinned(model, wish)]
+        found = [candidate for candidate in self._candidates.get(model, ()) if self._usable(candidate)]
+        if not found:
+            raise self._unknown(model, wish.model)
+        return found
+
+    def at_home(self, model: str | None = None) -> list[Candidate]:
+        """A model of this machine; the default one without a name. None if there is none."""
+        self._fresh()
+        if model:
+            model = self._names.get(model, model)
+            return [one for one in self._candidates.get(model, ()) if one.provider == LOCAL]
+        return self._candidates[self._here[0].id][:1] if self._here else []
+
+    def _pinned(self, model: str, wish: Wish) -> Candidate:
+        party = self.parties.get(wish.provider)
+        here = self._candidates.get(model, ())
+        found = next((one for one in here if one.provider == wish.provider), None)
+        found = found or self._theirs.get((wish.provider, wish.model))
+        if party is None:
+            if found is None:
+                raise self._unknown(model, wish.model)
+            return found
+        if party.why:
+            raise Unauthorized(f"{party.name} can't be asked: {party.why}", param="model")
+        if found is None and not party.custom and here:
+            others = ", ".join(f"{model}:{one.provider}" for one in here) or "none"
+            raise BadRequest(f"{party.name} is not known to serve {model}; these are: {others}", param="model")
+        return found or self._candidate(party, wish.model, Listing(id=wish.model))
+
+    def _usable(self, candidate: Candidate) -> bool:
+        return candidate.provider == LOCAL or not self.parties[candidate.provider].why
+
+    def _unknown(self, model: str, asked: str) -> UnknownModel:
+        served = list(self._candidates.get(model, ()))
+        if len(asked) > 200:
+            return UnknownModel("there is no such model here", param="model")
+        if served:
+            reasons = "; ".join(f"{one.provider}: {self.parties[one.provider].why}" for one in served[:4])
+            return UnknownModel(f"nobody who serves {model} can be asked ({reasons})", param="model")
+        usable = [
+            name for name, model in self._names.items() if any(map(self._usable, self._candidates.get(model, ())))
+        ]
+        near = list(dict.fromkeys(self._names[name] for name in difflib.get_close_matches(asked, usable, 3, 0.4)))
+        near = near or list(dict.fromkeys(self._names[name] for name in usable))[:3]
+        what = f"; the nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else ""
+        hint = f"; `tertulia pull {model}` fetches it" if model in self._rows and self._rows[model].source else ""
+        return UnknownModel(f"there is no model {asked!r} here{what}{hint}", param="model")
+
+    # ---------------------------------------------------------------- telling
+
+    def cards(self, states: Mapping[tuple[str, str], State], *, every: bool = False) -> list[ModelCard]:
+        """The models that can be asked, this machine's first; with ``every`` also those that nobody has a key for."""
+        self._fresh()
+        mine = {card.id: card for card in self._here}
+        return [
+            self._card(model, candidates, mine.get(model), states)
+            for model, candidates in self._candidates.items()
+            if every or any(map(self._usable, candidates))
+        ]
+
+    def _card(
+        self,
+        model: str,
+        candidates: list[Candidate],
+        mine: ModelCard | None,
+        states: Mapping[tuple[str, str], State],
+    ) -> ModelCard:
+        row = self._rows.get(model)
+        inputs = list(row.input) if row else ["text"]
+        return ModelCard(
+            id=model,
+            created=mine.created if mine else 0,
+            owned_by=mine.owned_by if mine else model.partition("/")[0],
+            status=mine.status if mine else "",
+            context_length=(mine.context_length if mine else 0) or max((one.context for one in candidates), default=0),
+            description=row.description if row else mine.description if mine else "",
+            aliases=mine.aliases if mine else list(row.aliases) if row else [],
+            architecture=Architecture(inputs, list(row.output) if row else ["text"]),
+            providers=[self._provider(one, states.get(one.key)) for one in candidates],
+        )
+
+    def _provider(self, one: Candidate, state: State | None) -> ProviderCard:
+        found = self._known(one.provider, one.model)
+        fields, why = one.fields, "" if one.provider == LOCAL else self.parties[one.provider].why
+        return ProviderCard(
+            provider=one.provider,
+            status="no key" if why else "error" if state and state.resting else "live",
+            context_length=one.context or None,
+            pricing=Pricing(*one.price) if one.price else None,
+            supports_tools=fields.get("tools"),
+            supports_structured_output=fields.get("response_format"),
+            first_token_latency_ms=round(state.latency * 1000, 1) if state and state.latency is not None else None,
+            throughput=round(state.speed, 2) if state and state.speed is not None else None,
+            capabilities={name: works for name, (works, _) in found.items()},
+            probed={name: when for name, (_, when) in found.items()},
+        )

@@ -1,0 +1,146 @@
+"""Who could answer a request, and who is tried first. Pure: a function of request, candidates and health.
+
+A model may be named with a suffix: ``model:provider`` is pinned to it, ``model:policy`` says how to choose. The
+policies are Hugging Face's: ``fastest`` (measured tokens a second), ``cheapest`` (price of the tokens written),
+``preferred`` (the user's own order). ``local`` is a provider: this machine's engine.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from tertulia.types import Backend, ChatRequest, Image, Message
+
+LOCAL = "local"
+POLICIES = ("fastest", "cheapest", "preferred")
+CHARACTERS = 5
+"""Characters that a token has at most on average: a prompt is taken to be no shorter than its characters over this."""
+
+
+class Wish(Struct, frozen=True):
+    """A model that was asked for, the provider it is pinned to (or none), and the policy."""
+
+    model: str
+    provider: str = ""
+    policy: str = ""
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A model as one provider serves it: ``model`` is its id here, ``id`` the one it has there. ``context`` is in
+    tokens (0: not known), ``price`` in US dollars per million tokens read and written. ``fields`` says which fields of a
+    request are known to be honoured or not; what it doesn't hold is not known of and excludes nobody."""
+
+    provider: str
+    model: str
+    id: str
+    backend: Backend
+    context: int = 0
+    price: tuple[float, float] | None = None
+    fields: Mapping[str, bool] = {}
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What its health is kept under."""
+        return self.provider, self.id
+
+
+class State(Struct, frozen=True):
+    """How a candidate has done of late: whether it is given a rest, its tokens a second, its seconds to the first."""
+
+    resting: bool = False
+    speed: float | None = None
+    latency: float | None = None
+
+
+WELL = State()
+
+
+def read_wish(name: str, providers: Mapping[str, object]) -> Wish:
+    """What ``name`` asks for. What stands behind the last colon counts only if it is a policy or a provider."""
+    model, colon, suffix = name.rpartition(":")
+    if colon and suffix in POLICIES:
+        return Wish(model, policy=suffix)
+    if colon and (suffix in providers or suffix == LOCAL):
+        return Wish(model, provider=suffix)
+    return Wish(name)
+
+
+def needs(request: ChatRequest) -> tuple[str, ...]:
+    """The fields of ``request`` that not every provider honours, by the names that tables and probes have for them."""
+    wanted = {
+        "image": any(_shows(message) for message in request.messages),
+        "tools": bool(request.tools) and request.tool_choice != "none",
+        "tool_choice": request.tool_choice not in (None, "auto", "none"),
+        "response_format": request.response_format is not None and request.response_format.get("type") != "text",
+        "n": (request.n or 1) > 1,
+        "logprobs": bool(request.logprobs),
+    }
+    plain = (
+        "tool_prompt",
+        "structured_outputs",
+        "seed",
+        "logit_bias",
+        "stop",
+        "reasoning_effort",
+        "frequency_penalty",
+        "presence_penalty",
+        "top_k",
+        "min_p",
+    )
+    wanted |= {name: getattr(request, name) is not None for name in plain}
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def length(request: ChatRequest) -> int:
+    """The fewest tokens that prompt and answer can be expected to have together."""
+    characters = sum(_size(message) for message in request.messages)
+    return characters // CHARACTERS + (request.max_completion_tokens or request.max_tokens or 1)
+
+
+def lacks(candidate: Candidate, wanted: Sequence[str], tokens: int) -> list[str]:
+    """What of ``wanted`` a candidate is known not to honour; ``context`` where ``tokens`` are more than it takes."""
+    missing = [name for name in wanted if candidate.fields.get(name) is False] if candidate.fields else []
+    if candidate.context and tokens > candidate.context:
+        missing.append("context")
+    return missing
+
+
+def order(
+    candidates: Sequence[Candidate],
+    health: Mapping[tuple[str, str], State],
+    policy: str,
+    preferred: Sequence[str] = (),
+) -> list[Candidate]:
+    """``candidates`` as they are to be tried: a permutation. Who is given a rest comes last; who is level keeps the
+    user's order, then the table's."""
+    if len(candidates) == 1:
+        return list(candidates)
+    place = {name: index for index, name in enumerate(preferred)}
+    states = [health.get(candidate.key, WELL) for candidate in candidates]
+    known = [state.speed for state in states if state.speed is not None]
+    usual = sum(known) / len(known) if known else 0.0  # who was never measured is taken to be as fast as the rest
+
+    def rank(index: int) -> tuple[bool, float, int, int]:
+        candidate, state = candidates[index], states[index]
+        if policy == "cheapest":
+            first = candidate.price[1] if candidate.price else float("inf")
+        elif policy == LOCAL:
+            first = float(candidate.provider != LOCAL)
+        elif policy == "preferred":
+            first = 0.0
+        else:
+            first = -(usual if state.speed is None else state.speed)
+        return state.resting, first, place.get(candidate.provider, len(place)), index
+
+    return [candidates[index] for index in sorted(range(len(candidates)), key=rank)]
+
+
+def _shows(message: Message) -> bool:
+    return isinstance(message.content, list) and any(isinstance(part, Image) for part in message.content)
+
+
+def _size(message: Message) -> int:
+    content = message.content
+    if isinstance(content, list):
+        return sum(0 if isinstance(part, Image) else len(part.text) for part in content)
+    return len(content) if content else 0
