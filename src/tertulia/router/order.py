@@ -27,8 +27,8 @@ class Wish(Struct, frozen=True):
 
 class Candidate(Struct, frozen=True, kw_only=True):
     """A model as one provider serves it: ``model`` is its id here, ``id`` the one it has there. ``context`` is in
-    tokens (0: not known), ``price`` in US dollars per million tokens read and written. ``fields`` says which fields of a
-    request are known to be honoured or not; what it doesn't hold is not known of and excludes nobody."""
+    tokens (0: not known), ``price`` in US dollars per million tokens read and written. ``fields`` says which fields of
+    a request are known to be honoured or not; what it doesn't hold is not known of and excludes nobody."""
 
     provider: str
     model: str

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from tertulia.server.connection import Door
 from tertulia.server.exchange import Exchange
 from tertulia.server.metrics import Metrics
 from tertulia.server.models import Models
+from tertulia.server.providers import Providers
 from tertulia.types import Backend
 
 log = logging.getLogger("tertulia.server")
@@ -52,13 +53,22 @@ _OPEN = frozenset({"/health", "/openapi.json"})
 class App:
     """Answers every request: the routes, and what happens to errors."""
 
-    def __init__(self, backend: Backend, server: Server, *, guard: Guard | None, advice: Advice | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        server: Server,
+        *,
+        guard: Guard | None,
+        advice: Advice | None = None,
+        routes: Mapping[str, str] | None = None,
+    ) -> None:
         self._backend = backend
         self._guard = guard
         self._metrics = Metrics()
         models = Models(backend, advice)
         self.chats = Chats(backend, models, server, self._metrics)
         self._card = models.card
+        self._providers = Providers(routes or {}, self.chats.complete)
         self._routes: dict[str, tuple[str, Respond]] = {
             "/v1/chat/completions": ("POST", self.chats.complete),
             "/v1/chat/completions/input_tokens": ("POST", self.chats.count),
@@ -101,7 +111,7 @@ class App:
             if path not in _OPEN:
                 exchange.caller = self._guard.admit(request)
         method, respond = self._route(path)
-        exchange.route = "/v1/models/{id}" if respond == self._card else path.rstrip("/")
+        exchange.route = self._label(respond, path)
         if request.method != method and not (request.method == "HEAD" and method == "GET"):
             exchange.headers["Allow"] = method
             raise MethodNotAllowed(f"{path} takes {method}, not {request.method}")
@@ -113,10 +123,18 @@ class App:
             return found
         if path.startswith("/v1/models/"):
             return "GET", self._card
+        if self._providers.serves(path):
+            return "POST", self._providers.complete
         hint = _ELSEWHERE.get(path.rstrip("/"))
         if hint is None:
             hint = f"there is nothing at {path[:100]!r}: {_CHAT}, and GET /openapi.json tells of the rest"
         raise NotFound(hint)
+
+    def _label(self, respond: Respond, path: str) -> str:
+        """What the metrics call a path: those with a name in them are one."""
+        if respond == self._card:
+            return "/v1/models/{id}"
+        return "/{provider}" if respond == self._providers.complete else path.rstrip("/")
 
     async def _health(self, exchange: Exchange) -> web.StreamResponse:
         if getattr(self._backend, "ready", True):
@@ -134,16 +152,21 @@ class App:
 
 @contextlib.asynccontextmanager
 async def running(
-    backend: Backend, config: Config, *, socket: Path | None = None, advice: Advice | None = None
+    backend: Backend,
+    config: Config,
+    *,
+    socket: Path | None = None,
+    advice: Advice | None = None,
+    routes: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[str, None]:
     """Serve ``backend`` inside this context, whose value is the address: ``http://host:port``, or ``unix:/path`` when
     ``socket`` is given, where whoever can open the socket is let in. Port 0 takes a free one. At the end answers that
-    run get ``grace`` seconds.
+    run get ``grace`` seconds. ``routes`` maps providers to the paths of their own at which they are reached here.
 
     Raises SetupError when the address can't be had, ConfigError when it must not be served without tokens.
     """
     server = config.server
-    app = App(backend, server, guard=None if socket else Guard(server), advice=advice)
+    app = App(backend, server, guard=None if socket else Guard(server), advice=advice, routes=routes)
     runner = web.ServerRunner(Door(app, server), shutdown_timeout=1)
     await runner.setup()
     site = (
@@ -169,6 +192,7 @@ async def serve(
     *,
     socket: Path | None = None,
     advice: Advice | None = None,
+    routes: Mapping[str, str] | None = None,
     started: Callable[[str], None] | None = None,
     orphan_stops: bool = False,
 ) -> None:
@@ -198,7 +222,7 @@ async def serve(
     if orphan_stops:
         loop.add_reader(sys.stdin.fileno(), on_input)
     try:
-        async with running(backend, config, socket=socket, advice=advice) as address:
+        async with running(backend, config, socket=socket, advice=advice, routes=routes) as address:
             if started:
                 started(address)
             await stop.wait()

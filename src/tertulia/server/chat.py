@@ -19,6 +19,9 @@ from tertulia.server.watch import Watch
 from tertulia.types import Backend, Caller, ChatRequest, Chunk
 from tertulia.wires import openai
 
+PASSED = ("X-HF-Bill-To",)
+"""Headers of a request that go on to a provider."""
+
 
 class Chats:
     """Answers chats from ``backend``."""
@@ -61,13 +64,27 @@ class Chats:
         if self._stopping:
             raise Busy("the server is stopping", retry_after=2)
         request = openai.read_request(await exchange.body(self._server.body_limit, self._server.header_timeout))
-        exchange.model = request.model = self._models.resolve(request.model) or ""
+        exchange.model = request.model = self._model(exchange, request)
         if refused := self._backend.supports(request):
             names = ", ".join(refused)
             raise Unsupported(f"{names}: not supported by {request.model or 'this model'} here", param=refused[0])
         exchange.warn(request.warnings)
-        request.caller = Caller(exchange.caller, exchange.id)
+        request.caller = Caller(
+            exchange.caller,
+            exchange.id,
+            token=exchange.token,
+            provider=exchange.provider,
+            headers={name: value for name in PASSED if (value := exchange.request.headers.get(name))},
+            bearer=exchange.bearer,
+        )
         return request
+
+    def _model(self, exchange: Exchange, request: ChatRequest) -> str:
+        """The id of the model that is asked for. Where the address names a provider, or the model, that is kept as it
+        is."""
+        if exchange.asked:
+            return exchange.asked
+        return request.model or "" if exchange.provider else self._models.resolve(request.model) or ""
 
     async def _whole(self, exchange: Exchange, request: ChatRequest) -> web.StreamResponse:
         whole = Fold()
@@ -117,7 +134,7 @@ async def _relay(
     async for chunk in answer:
         if chunk.sign_of_life:
             watch.alive()
-            stream.ping(sse.BUSY)
+            stream.ping(b": %b\n\n" % chunk.comment.encode() if chunk.comment else sse.BUSY)
             continue
         watch.beat()
         if watch.beats == 1:
@@ -138,4 +155,6 @@ def _begin(exchange: Exchange, chunk: Chunk) -> None:
     exchange.first_token = exchange.seconds()
     if meta := chunk.meta:
         exchange.headers["x-inference-provider"] = meta.provider
+        exchange.headers.extend(meta.headers)
+        exchange.tell(meta.route)
         exchange.warn(meta.warnings)

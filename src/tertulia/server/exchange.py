@@ -5,13 +5,14 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from tertulia.errors import BadRequest, TertuliaError, Timeout, TooLarge
 from tertulia.server.stream import Stream
+from tertulia.types import Attempt
 from tertulia.wires import openai
 
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -22,6 +23,8 @@ class Exchange:
     """A request on its way through the server, and the figures that the log and the metrics want of it."""
 
     __slots__ = (
+        "asked",
+        "bearer",
         "caller",
         "completion_tokens",
         "first_token",
@@ -30,11 +33,13 @@ class Exchange:
         "model",
         "outcome",
         "prompt_tokens",
+        "provider",
         "request",
         "route",
         "started",
         "status",
         "stream",
+        "token",
     )
 
     def __init__(self, request: web.BaseRequest) -> None:
@@ -45,6 +50,10 @@ class Exchange:
         self.headers: CIMultiDict[str] = CIMultiDict({"x-request-id": self.id, "Server": "tertulia"})
         self.stream: Stream | None = None
         self.caller = "local"
+        self.token = 0
+        self.bearer = ""
+        self.provider = ""  # as the address names it, and the model
+        self.asked = ""
         self.route = "other"
         self.model = ""
         self.status = 200
@@ -71,6 +80,11 @@ class Exchange:
             if (line := one_line(warning, 200)) not in self.headers.getall("x-tertulia-warnings", ()):
                 self.headers.add("x-tertulia-warnings", line)
 
+    def tell(self, route: Sequence[Attempt]) -> None:
+        """Tell who was asked and what became of it, in a header, if the caller wants to know."""
+        if route and self.request.headers.get("x-tertulia-route") == "1":
+            self.headers["x-tertulia-route"] = one_line(openai.write_route(route), 4000)
+
     def json(self, body: bytes, status: int = 200) -> web.Response:
         """An answer of JSON."""
         self.status = status
@@ -79,6 +93,7 @@ class Exchange:
     def error(self, error: TertuliaError) -> web.Response:
         """An answer that tells ``error``."""
         self.outcome = error.code or error.type
+        self.tell(error.route)
         self.headers["X-Error-Message"] = one_line(error.message, 500)
         if error.retry_after is not None:
             self.headers["Retry-After"] = str(error.retry_after)

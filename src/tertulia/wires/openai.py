@@ -14,6 +14,7 @@ from msgspec import UNSET, structs
 from tertulia import errors
 from tertulia.errors import BadRequest, TertuliaError, Upstream
 from tertulia.types import (
+    Attempt,
     CallFunction,
     ChatRequest,
     Chunk,
@@ -258,6 +259,11 @@ def read_models(body: bytes) -> list[ModelCard]:
 
 def _card(card: ModelCard) -> dict[str, Any]:
     return {"id": card.id, "object": "model", **msgspec.to_builtins(card)}
+
+
+def write_route(route: Iterable[Attempt]) -> str:
+    """Who was asked and what became of it, as JSON."""
+    return _encoder.encode(list(route)).decode()
 
 
 def write_count(tokens: int) -> bytes:
