@@ -148,7 +148,9 @@ def test_every_field_of_the_page_is_read():
 
 def test_null_is_the_same_as_not_said():
     nulls = {
-        name: None for name in ChatRequest.__struct_fields__ if name not in ("messages", "extra", "warnings", "caller")
+        name: None
+        for name in ChatRequest.__struct_encode_fields__
+        if name not in ("messages", "extra", "warnings", "caller")
     }
     assert read(**nulls) == read()
 
