@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -32,19 +33,28 @@ class Party(Struct, frozen=True, kw_only=True):
     context: int = 0
 
 
+class Home(Backend, Protocol):
+    """The models of this machine."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def metrics(self) -> str: ...
+
+
 class Index:
-    """``rows`` and ``listings`` are the catalog's, ``parties`` the providers in the table's order; ``local`` the models
+    """``rows`` and ``listings`` are the catalog's, ``parties`` the providers in the table's order; ``home`` the models
     of this machine, which may change at any time. ``known`` is what probes found."""
 
     def __init__(
         self,
-        local: Backend,
+        home: Home,
         parties: Sequence[Party],
         rows: Iterable[Row],
         listings: Mapping[str, Mapping[str, Listing]],
         known: Known = lambda provider, model: {},
     ) -> None:
-        self._local = local
+        self.home = home
         self.parties = {party.name: party for party in parties}
         self._rows = {row.id: row for row in rows}
         self._listings = listings
@@ -54,7 +64,7 @@ class Index:
 
     def renew(self) -> None:
         """Make everything anew: what is installed, listed or found out has changed."""
-        self._here = self._local.models()
+        self._here = self.home.models()
         self._names: dict[str, str] = {}
         self._candidates: dict[str, list[Candidate]] = {}
         self._theirs: dict[tuple[str, str], Candidate] = {}
@@ -95,7 +105,7 @@ class Index:
             provider=LOCAL,
             model=card.id,
             id=card.id,
-            backend=self._local,
+            backend=self.home,
             price=(0.0, 0.0),
             fields=fields | {name: works for name, (works, _) in self._known(LOCAL, card.id).items()},
         )
@@ -113,7 +123,7 @@ class Index:
     # ---------------------------------------------------------------- asking
 
     def _fresh(self) -> None:
-        if self._local.models() is not self._here:
+        if self.home.models() is not self._here:
             self.renew()
             self._cards = None
 

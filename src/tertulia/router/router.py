@@ -66,6 +66,15 @@ class Router:
                 return await candidate.backend.count(structs.replace(request, model=candidate.id, models=None))
         raise Unsupported(f"{request.model} is not a model of this machine: only those count tokens", param="model")
 
+    @property
+    def ready(self) -> bool:
+        """Whether the models of this machine that were named at the start can answer."""
+        return self.index.home.ready
+
+    async def metrics(self) -> str:
+        """The figures of this machine's engines."""
+        return await self.index.home.metrics()
+
     def resolve(self, name: str | None) -> str:
         """The id, with its suffix, of the model that ``name`` means, as far as it is known here."""
         wish = self.index.read(name or "")
