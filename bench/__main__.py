@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import calls, fair, form, genai, http, masks, reading, schemas, start, table
+from bench import calls, fair, form, gateway, genai, http, masks, reading, schemas, start, table
 from bench.worker import ROOT
 from tertulia import __version__, config
 from tertulia.catalog import catalog
@@ -17,6 +17,7 @@ from tertulia.catalog.store import Store
 BENCHES: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "genai": genai.run,
     "http": http.run,
+    "gateway": gateway.run,
     "prefill": reading.prefill,
     "prefix": reading.prefix,
     "fair": fair.run,

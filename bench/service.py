@@ -80,11 +80,11 @@ class Service:
 
     def cpu(self) -> float:
         """CPU seconds of gateway and engine so far, user and system."""
-        return sum(_ticks(pid) for pid in _tree(self._process.pid)) * TICK
+        return sum(ticks(pid) for pid in tree(self._process.pid)) * TICK
 
     def memory(self) -> dict[str, float]:
         """Resident MB of the gateway and of the processes under it."""
-        gateway, *others = [_resident(pid) for pid in _tree(self._process.pid)]
+        gateway, *others = [resident(pid) for pid in tree(self._process.pid)]
         return {"gateway": gateway, "engine": sum(others)}
 
     def chats(self, texts: list[str], most: int) -> dict[str, Any]:
@@ -131,7 +131,7 @@ async def _ask(session: aiohttp.ClientSession, url: str, text: str, most: int) -
 # ---------------------------------------------------------------- /proc
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
     """``root`` and the processes under it, parents first."""
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -150,7 +150,7 @@ def _fields(path: Path) -> list[str]:
     return path.read_text().rpartition(")")[2].split()
 
 
-def _ticks(pid: int) -> int:
+def ticks(pid: int) -> int:
     """Of the process and of its children that have ended."""
     try:
         return sum(int(value) for value in _fields(Path(f"/proc/{pid}/stat"))[11:15])
@@ -158,6 +158,6 @@ def _ticks(pid: int) -> int:
         return 0
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
