@@ -56,7 +56,7 @@ def _add_server(command: argparse.ArgumentParser) -> None:
 
 def _add_engine(command: argparse.ArgumentParser) -> None:
     say = command.add_argument
-    say("--model", dest="engine.model", action="append", metavar="ID", help="the model to load (may be repeated)")
+    say("--model", dest="engine.model", action="append", metavar="ID", help="the model to load (may be repeated); none: providers alone")
     say(
         "--context", dest="engine.context", metavar="N", help="the longest chat in tokens, if less than the model's own"
     )

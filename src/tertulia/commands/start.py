@@ -43,8 +43,13 @@ def progress() -> "Progress":
 
 def settle_models(config: "Config") -> None:
     """Set ``config.engine.model`` to ids that are installed. Where none is named it is the default model, which is
-    fetched if nothing else is here; any other that is missing is an error that says how to fetch it."""
+    fetched if nothing else is here; any other that is missing is an error that says how to fetch it. ``none`` means
+    that no model of this machine is to be loaded: providers answer."""
     from tertulia.catalog import catalog
+
+    if config.engine.model == ["none"]:
+        config.engine.model = []
+        return
 
     here, default = store(config), catalog.default()
     names = config.engine.model
