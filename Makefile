@@ -30,7 +30,9 @@ check: .venv/.dev
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
+# LiteLLM and nginx (apt-get install nginx-light) run beside the gateway where they can be had.
 bench: .venv-bench/.ready
+	@$(MAKE) -s .venv-litellm/.ready || echo "Going on without LiteLLM."
 	.venv-bench/bin/python -m bench $(ARGS)
 
 lock:
@@ -39,8 +41,13 @@ lock:
 	uv pip compile -q pyproject.toml --group build --group dev --universal --generate-hashes --python-version 3.11 \
 		--no-header --no-annotate -c requirements.lock -o requirements-dev.lock
 
+.venv-litellm/.ready: bench/litellm.txt
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install -q --disable-pip-version-check -r bench/litellm.txt
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-bench
+	rm -rf .venv .venv-bench .venv-litellm
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
