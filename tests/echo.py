@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tertulia.errors import Busy, ContextOverflow, EngineFault, TertuliaError, Upstream
 from tertulia.types import (
+    Attempt,
     ChatRequest,
     Chunk,
     ChunkChoice,
@@ -47,6 +48,8 @@ class Echo:
             ModelCard(id="other/echo-2", created=2, owned_by="tests"),
         ]
         self.refuses = refuses
+        self.route: list[Attempt] = []
+        self.comment = ""
         self.ready = True
         self.requests: list[ChatRequest] = []
         self.open = self.ended = self.closed = 0
@@ -82,7 +85,9 @@ class Echo:
         choices = request.n or 1
         words = text(request.messages[-1].content).split()
         said = 0
-        meta = ChunkMeta(provider="echo")
+        meta = ChunkMeta(provider="echo", route=self.route)
+        if self.comment:
+            yield Chunk(id="echo", created=0, model=MODEL, choices=[], comment=self.comment)
         for word in words:
             if word.startswith("!"):
                 await self._obey(word, meta)
