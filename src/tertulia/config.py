@@ -83,7 +83,9 @@ class Router:
     of the last minute the share ``retry_budget`` may be tried again elsewhere. ``continue_`` (``continue``) lets a
     stream that broke go on from another candidate; ``fallback`` is a model here for when nobody else can answer,
     ``stand_in`` lets it answer for models that nobody here has. ``probe`` switches the background check on, which may
-    spend ``probe_budget`` US dollars a day. ``forward_hf_token`` sends a caller's own ``hf_...`` token to Hugging
+    spend ``probe_budget`` US dollars a day; ``probe_price`` is what it takes for a million tokens whose price it
+    doesn't know (0: it doesn't ask for such), ``probe_image`` a public image and a word that tells what it shows,
+    ``probes`` the file that keeps what was found. ``forward_hf_token`` sends a caller's own ``hf_...`` token to Hugging
     Face."""
 
     policy: str = "fastest"
@@ -100,6 +102,9 @@ class Router:
     stand_in: bool = False
     probe: bool = False
     probe_budget: float = 0.1
+    probe_price: float = 0
+    probe_image: list[str] = field(default_factory=list[str])
+    probes: Path = Path()
     forward_hf_token: bool = False
 
 
@@ -160,6 +165,7 @@ def load(
     config = Config()
     config.store.path = _home(environ, "XDG_DATA_HOME", ".local/share") / "tertulia" / "models"
     config.ledger.path = _home(environ, "XDG_DATA_HOME", ".local/share") / "tertulia" / "ledger.db"
+    config.router.probes = _home(environ, "XDG_DATA_HOME", ".local/share") / "tertulia" / "probes.json"
     config.store.hub = environ.get("HF_ENDPOINT") or config.store.hub
     config.store.hub_token = environ.get("HF_TOKEN", "")
     usual = _home(environ, "XDG_CONFIG_HOME", ".config") / "tertulia" / "config.toml"
