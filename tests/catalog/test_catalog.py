@@ -10,6 +10,18 @@ from tertulia.errors import StoreError
 
 SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CODER = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
+PAGE = [
+    "google/gemma-2-2b-it",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
+    "meta-llama/Meta-Llama-3.1-8B-Instruct",
+    "microsoft/phi-4",
+    "Qwen/Qwen2.5-7B-Instruct-1M",
+    "Qwen/Qwen2.5-Coder-32B-Instruct",
+    "deepseek-ai/DeepSeek-R1",
+    "Qwen/Qwen2.5-VL-7B-Instruct",
+    "meta-llama/Llama-3.3-70B-Instruct",
+    "meta-llama/Llama-4-Scout-17B-16E-Instruct",
+]
 
 
 def test_the_default_comes_out_of_a_pinned_wheel() -> None:
@@ -36,6 +48,39 @@ def test_no_two_rows_answer_to_one_name() -> None:
     names = [name.casefold() for row in catalog.rows() for name in set(map(str.casefold, row.names))]
     assert len(names) == len(set(names))
     assert sum(row.default for row in catalog.rows()) == 1
+
+
+def test_the_installed_by_name_come_first_then_the_pages_ten() -> None:
+    ids = [row.id for row in catalog.rows()]
+    assert ids[:2] == [SMALL, CODER]
+    assert ids[2:] == PAGE
+    assert all(row.description and row.context >= 8192 and row.licence for row in catalog.rows())
+
+
+def test_the_ones_that_see_are_known() -> None:
+    seeing = [row.id for row in catalog.rows() if row.input == ("text", "image")]
+    assert seeing == ["Qwen/Qwen2.5-VL-7B-Instruct", "meta-llama/Llama-4-Scout-17B-16E-Instruct"]
+    assert all(row.input[0] == "text" and row.output == ("text",) for row in catalog.rows())
+
+
+def test_the_pages_snippets_find_their_provider() -> None:
+    llama, scout = catalog.find("meta-llama/Llama-3.3-70B-Instruct"), catalog.find("Llama-4-Scout-17B-16E-Instruct")
+    assert llama and llama.providers["featherless-ai"].id == "meta-llama/Llama-3.3-70B-Instruct"
+    assert scout and scout.providers["fireworks-ai"].id == "accounts/fireworks/models/llama4-scout-instruct-basic"
+
+
+def test_a_model_that_was_renamed_answers_to_both_names() -> None:
+    row = catalog.find("meta-llama/Llama-3.1-8B-Instruct")
+    assert row is catalog.find("meta-llama/Meta-Llama-3.1-8B-Instruct")
+    assert row is not None
+
+
+def test_prices_are_dollars_for_a_million_tokens() -> None:
+    listings = [listing for row in catalog.rows() for listing in row.providers.values()]
+    prices = [price for listing in listings if listing.price for price in listing.price]
+    assert len(prices) > 20
+    assert all(0.01 <= price <= 10 for price in prices)
+    assert all(listing.context <= 10_485_760 for listing in listings)
 
 
 def test_nearest() -> None:

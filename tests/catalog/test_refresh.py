@@ -1,0 +1,129 @@
+"""Providers and the Hub are asked for their models, over real sockets."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tertulia.catalog import refresh
+from tertulia.catalog.catalog import Listing
+from tertulia.catalog.live import Live
+from tertulia.catalog.refresh import Host
+from tertulia.net import Net
+
+LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
+NOW = 1_790_000_000
+
+
+@dataclass
+class Site:
+    """Answers by path, with headers; ``asked`` are the paths and the keys that were shown."""
+
+    url: str = ""
+    answers: dict[str, tuple[int, Any, dict[str, str]]] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    there = Site()
+
+    class Desk(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            there.asked.append((self.path, self.headers.get("Authorization", "")))
+            status, body, headers = there.answers.get(self.path.partition("?")[0], (404, {}, {}))
+            if "page=2" in self.path:
+                status, body, headers = there.answers["page 2"]
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in (headers | {"Content-Length": str(len(data))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Desk)
+    there.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield there
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def mapped(model: str, provider: str, name: str) -> dict[str, Any]:
+    entry = {"provider": provider, "providerId": name, "status": "live", "task": "conversational"}
+    return {"id": model, "inferenceProviderMapping": [entry]}
+
+
+async def ask(there: Site, *hosts: Host, hub: str | None = None) -> tuple[Live, dict[str, str]]:
+    async with Net(connect_timeout=2) as net:
+        address = there.url if hub is None else hub
+        return await refresh.refresh(net, hosts, Host("hub", address, "/api/models"), Live(), NOW)
+
+
+async def test_providers_and_the_hub_are_asked_each_with_its_own_key():
+    with site() as there:
+        there.answers["/v1/models"] = 200, [{"id": "there-m", "context_length": 5}], {}
+        there.answers["/api/models"] = 200, [mapped("o/M", "groq", "there-m")], {}
+        host = Host("groq", there.url, "/v1/models", {"Authorization": "Bearer k"})
+        said, failed = await ask(there, host, Host("hf-inference", there.url))
+    assert failed == {}
+    assert said.models["o/M"]["groq"] == Listing(id="there-m", context=5, seen=NOW)
+    assert ("/v1/models", "Bearer k") in there.asked
+    assert {path.partition("pipeline_tag=")[2].partition("&")[0] for path, _ in there.asked if "/api/" in path} == {
+        "text-generation",
+        "image-text-to-text",
+    }
+    assert all(key == "" for path, key in there.asked if "/api/" in path)
+
+
+async def test_the_hubs_pages_are_followed_at_its_own_address_only():
+    with site() as there:
+        link = {"Link": f'<{there.url}/api/models?page=2>; rel="next"'}
+        there.answers["/api/models"] = 200, [mapped(LLAMA, "groq", "one")], link
+        there.answers["page 2"] = 200, [mapped(LLAMA, "cerebras", "two")], {"Link": '<http://10.0.0.1/x>; rel="next"'}
+        said, failed = await ask(there)
+    assert failed == {}
+    assert {provider: listing.id for provider, listing in said.models[LLAMA].items()} == {
+        "groq": "one",
+        "cerebras": "two",
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ((401, {"error": "sk-secret"}, {}), "refuses the key"),
+        ((404, {}, {}), "no list of models"),
+        ((500, b"oops", {}), "HTTP 500"),
+        ((200, b"<html>", {}), "not JSON"),
+        ((200, {"data": []}, {}), "no model"),
+        ((302, b"", {"Location": "http://127.0.0.1:1/"}), "HTTP 302"),
+    ],
+)
+async def test_who_can_not_be_asked_is_told_and_the_others_count(answer: Any, why: str):
+    with site() as there:
+        there.answers["/bad/models"] = answer
+        there.answers["/v1/models"] = 200, [{"id": "m"}], {}
+        said, failed = await ask(
+            there,
+            Host("bad", there.url, "/bad/models", {"Authorization": "Bearer sk-secret"}),
+            Host("good", there.url, "/v1/models"),
+            hub="http://127.0.0.1:1",
+        )
+    assert set(failed) == {"bad", "hub"}
+    assert why in failed["bad"]
+    assert "secret" not in str(failed)
+    assert set(said.asked) == {"good"}
+    assert said.models["m"]["good"].live
