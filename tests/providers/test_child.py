@@ -17,8 +17,9 @@ from talk import until
 from tertulia.errors import Timeout, Upstream
 from tertulia.fold import fold
 from tertulia.net import Net
-from tertulia.providers.child import Child
-from tertulia.types import ChatRequest, Chunk, Message
+from tertulia.providers.child import Child, Life
+from tertulia.providers.remote import Remote
+from tertulia.types import ChatRequest, Chunk, Message, ModelCard
 
 TESTS = Path(__file__).parent.parent
 Make = Callable[..., Child]
@@ -168,6 +169,67 @@ async def test_one_that_does_not_listen_is_killed(make: Make):
     assert not alive(pid)
 
 
+@pytest.mark.parametrize("order", ["", "!die"])
+async def test_what_it_started_itself_ends_with_it(make: Make, order: str, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    script = 'sleep 300 & echo "beside it: $!"; exec "$0" -m echo "$@"'
+    child = make(argv=["/bin/sh", "-c", script, sys.executable])
+    child.start()
+    await text(child, "one")
+    beside = int(caplog.text.partition("beside it: ")[2].split()[0])
+    assert alive(beside)
+    if order:
+        with pytest.raises(Upstream, match="status 3"):
+            await all_of(child.chat(said(order)))
+        await until(lambda: not alive(beside))
+    else:
+        await child.stop()
+        assert not alive(beside)
+
+
+async def test_one_that_lives_but_does_not_answer_is_replaced(make: Make):
+    child = make(check=0.1, deaf=0.4)
+    child.start()
+    await text(child, "one")
+    await asyncio.sleep(0.6)
+    pid = child.pid
+    assert child.ready and alive(pid), "one that says nothing but answers its checks is well"
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(Upstream, match=r"died while it was answering: it answered nothing for 0\.4 s"):
+        await all_of(child.chat(said("two")))
+    assert not alive(pid)
+    assert await text(child, "three") == "three"
+
+
+async def test_one_that_answers_a_chat_is_well_whatever_its_checks_say():
+    async with Net() as net:
+        asked = 0
+
+        def begin(socket: Path) -> Life:
+            remote = Remote(net, f"unix:{socket}")
+
+            async def ready() -> list[ModelCard]:
+                nonlocal asked
+                await remote.healthy()
+                asked += 1
+                if asked > 1:
+                    raise Upstream("too busy to say")
+                return []
+
+            return Life([sys.executable, "-m", "echo", "--socket", str(socket)], remote, ready)
+
+        child = Child(net, [], begin=begin, env={**os.environ, "PYTHONPATH": str(TESTS)}, check=0.1, deaf=0.4)
+        child.start()
+        try:
+            words = " ".join(f"!0.1 {number}" for number in range(8))
+            assert (await text(child, words) or "").endswith("7")
+            assert asked > 3
+            await until(lambda: not child.ready)
+        finally:
+            await child.stop()
+
+
 async def test_closing_an_answer_stops_the_work_there(make: Make):
     child = make()
     child.start()
@@ -180,6 +242,7 @@ async def test_closing_an_answer_stops_the_work_there(make: Make):
 
 
 async def _figures(child: Child) -> str:
+    assert child._remote  # type: ignore[attr-defined]
     reply = await child._net.send("GET", child._remote.address, "/metrics")  # type: ignore[attr-defined]
     return (await reply.read()).decode()
 

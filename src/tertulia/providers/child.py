@@ -1,18 +1,19 @@
-"""A process that we start, watch and restart, serving the same wire on a Unix socket, as a Backend."""
+"""A process that we start, watch and restart, as a Backend."""
 
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import tempfile
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from tertulia.errors import Timeout, Upstream
+from tertulia.errors import TertuliaError, Timeout, Upstream
 from tertulia.net import Net
 from tertulia.providers.remote import Remote
 from tertulia.types import ChatRequest, Chunk, ModelCard
@@ -25,14 +26,29 @@ HEALTHY = 60
 LONGEST_PAUSE = 30
 
 
+class Life(NamedTuple):
+    """A life that is about to begin: what is run, how it is reached, and how one learns that it is ready. ``ready``
+    returns the models that it tells of, and raises a TertuliaError, which says what is missing, until then."""
+
+    argv: Sequence[str]
+    remote: Remote
+    ready: Callable[[], Awaitable[list[ModelCard]]]
+
+
+Begin = Callable[[Path], Life]
+"""Plans a life, given a path for a Unix socket, where nothing is yet. Raises OSError where there can be none."""
+
+
 class Child:
-    """``argv`` with ``--socket PATH`` behind it is started by :meth:`start`, which doesn't wait for it, and ended by
-    :meth:`stop`. When it dies it is started again: after ``pause`` seconds, then twice that, up to 30, until it has
-    lived for a minute.
+    """A process that is started by :meth:`start`, which doesn't wait for it, and ended by :meth:`stop`, with all that
+    it started itself. ``begin`` plans each of its lives; without it ``argv`` is run with ``--socket PATH`` behind it.
+    When it dies it is started again: after ``pause`` seconds, then twice that, up to 30, until it has lived for a
+    minute.
 
     While it loads, chats wait for it, up to ``first_timeout``. Once it has died ``patience`` times without getting
-    ready they fail at once and say why it died; it is tried again all the same. Its standard input is a pipe of ours:
-    when that ends, we are gone.
+    ready they fail at once and say why it died; it is tried again all the same. With ``check`` it is asked every so
+    many seconds whether it is still ready: where it has answered neither that nor a chat for ``deaf`` seconds, that
+    life is over. Its standard input is a pipe of ours: when that ends, we are gone.
     """
 
     def __init__(
@@ -40,6 +56,7 @@ class Child:
         net: Net,
         argv: Sequence[str],
         *,
+        begin: Begin | None = None,
         name: str = "local",
         env: Mapping[str, str] | None = None,
         cards: Iterable[ModelCard] = (),
@@ -49,20 +66,26 @@ class Child:
         grace: float = 5,
         pause: float = 0.5,
         patience: int = 3,
+        check: float = 0,
+        deaf: float = 60,
     ) -> None:
         self.name = name
         self.state: State = "stopped"
         self._net = net
         self._argv = list(argv)
+        self._begin = begin or self._by_socket
         self._env = env
+        self._cards = list(cards)
         self._first_timeout = first_timeout
+        self._idle_timeout = idle_timeout
         self._load_timeout = load_timeout
         self._grace = grace
         self._pause = pause
         self._patience = patience
-        self._remote = Remote(
-            net, "unix:", name=name, first_timeout=first_timeout, idle_timeout=idle_timeout, cards=cards
-        )
+        self._check = check
+        self._deaf = deaf
+        self._heard = 0.0
+        self._remote: Remote | None = None
         self._room = Path()
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -84,11 +107,12 @@ class Child:
     # ---------------------------------------------------------------- as a Backend
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        await self._available()
-        life = self._lives
-        answer = self._remote.chat(request)
+        remote, life = await self._available(), self._lives
+        now = asyncio.get_running_loop().time
+        answer = remote.chat(request)
         try:
             async for chunk in answer:
+                self._heard = now()
                 yield chunk
         except Timeout:
             raise
@@ -98,29 +122,29 @@ class Child:
             await answer.aclose()
 
     async def count(self, request: ChatRequest) -> int:
-        await self._available()
-        return await self._remote.count(request)
+        return await (await self._available()).count(request)
 
     def models(self) -> list[ModelCard]:
-        return self._remote.models()
+        """What it told when it was last asked."""
+        return self._cards
 
     def supports(self, request: ChatRequest) -> list[str]:
-        return self._remote.supports(request)
+        return self._remote.supports(request) if self._remote else []
 
     async def metrics(self) -> str:
         """The engine's figures; none while there is no engine."""
         try:
-            return await self._remote.metrics() if self.ready else ""
+            return await self._remote.metrics() if self._remote and self.ready else ""
         except Upstream:
             return ""
 
-    async def _available(self) -> None:
-        """Return when the child is ready. Raises Upstream if it won't be, Timeout if it takes too long."""
-        if self.ready:
-            return
+    async def _available(self) -> Remote:
+        """How it is reached, once it is ready. Raises Upstream if it won't be, Timeout if it takes too long."""
         try:
             async with asyncio.timeout(self._first_timeout or None):
-                while not self.ready:
+                while True:
+                    if self.ready and self._remote:
+                        return self._remote
                     if self.state == "stopped" or self._failures >= self._patience:
                         raise Upstream(f"{self.name} is not running: {self._why}", retry_after=5)
                     await self._changed.wait()
@@ -147,7 +171,7 @@ class Child:
             self._task = asyncio.get_running_loop().create_task(self._keep_alive())
 
     async def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL after ``grace`` seconds."""
+        """End it and what it started: SIGTERM, and SIGKILL after ``grace`` seconds."""
         self._why = "it was stopped"
         self._become("stopped")
         if self._task is not None:
@@ -181,16 +205,30 @@ class Child:
             pause = min(pause * 2, LONGEST_PAUSE)
             self._become("loading")
 
+    def _by_socket(self, socket: Path) -> Life:
+        remote = Remote(
+            self._net,
+            f"unix:{socket}",
+            name=self.name,
+            first_timeout=self._first_timeout,
+            idle_timeout=self._idle_timeout,
+        )
+
+        async def ready() -> list[ModelCard]:
+            if not await remote.healthy():
+                raise Upstream("it is still loading")
+            return await remote.refresh()
+
+        return Life([*self._argv, "--socket", str(socket)], remote, ready)
+
     async def _live(self) -> str:
         """One life of the process; returns why it ended."""
         self._lives += 1
         self._said.clear()
-        socket = self._room / f"{self._lives}.sock"
-        address = self._remote.address = f"unix:{socket}"
+        life = self._begin(self._room / f"{self._lives}.sock")
+        self._remote = life.remote
         process = self._process = await asyncio.create_subprocess_exec(
-            *self._argv,
-            "--socket",
-            str(socket),
+            *life.argv,
             stdin=PIPE,
             stdout=PIPE,
             stderr=STDOUT,
@@ -199,36 +237,58 @@ class Child:
         )
         listening = asyncio.create_task(self._listen(process))
         try:
-            late = not await self._get_ready(process)
-            if late:
-                return f"it was not ready after {self._load_timeout:g} s"
-            await process.wait()
+            if late := await self._get_ready(life, process):
+                return late
+            if deaf := await self._watch(life, process):
+                return deaf
+            _signal(process, signal.SIGKILL)  # what it has left behind
             await asyncio.wait([listening], timeout=1)
             return self._last_words(process.returncode or 0)
         finally:
             await self._end(process)
             listening.cancel()
             self._process = None
-            await self._net.forget(address)
+            await self._net.forget(life.remote.address)
 
-    async def _get_ready(self, process: Process) -> bool:
-        """Ask until it is ready. False if it took too long; True also if it died of it."""
+    async def _get_ready(self, life: Life, process: Process) -> str:
+        """Ask until it is ready, or has died of it. Says so if it took too long."""
         now = asyncio.get_running_loop().time
         born = now()
         pause = 0.02
         while process.returncode is None:
-            with contextlib.suppress(Upstream):
-                if await self._remote.healthy():
-                    await self._remote.refresh()
-                    self._failures = 0
-                    self._become("ready")
-                    log.info("%s: ready after %.1f s", self.name, now() - born)
-                    return True
+            try:
+                self._cards = await life.ready() or self._cards
+            except TertuliaError as error:
+                missing = error.message
+            else:
+                self._failures = 0
+                self._become("ready")
+                log.info("%s: ready after %.1f s", self.name, now() - born)
+                return ""
             if self._load_timeout and now() - born > self._load_timeout:
-                return False
+                return f"it was not ready after {self._load_timeout:g} s: {missing}"
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.25)
-        return True
+        return ""
+
+    async def _watch(self, life: Life, process: Process) -> str:
+        """Wait until it ends. Says so if it lives but doesn't answer any more."""
+        now = asyncio.get_running_loop().time
+        self._heard = now()
+        missing = ""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._check or None):
+                    await process.wait()
+                    return ""
+            try:
+                async with asyncio.timeout(self._check):
+                    self._cards = await life.ready() or self._cards
+                self._heard = now()
+            except (TertuliaError, TimeoutError) as error:
+                missing = f": {error.message}" if isinstance(error, TertuliaError) else ""
+            if now() - self._heard > self._deaf:
+                return f"it answered nothing for {self._deaf:g} s{missing}"
 
     async def _listen(self, process: Process) -> None:
         """What the child says goes to the log; its last lines are kept for its obituary."""
@@ -258,15 +318,20 @@ class Child:
         return f"it {how}: {words}"
 
     async def _end(self, process: Process) -> None:
+        running = process.returncode is None
+        if running:
+            _signal(process, signal.SIGTERM)
         if process.stdin is not None:
             process.stdin.close()
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-            try:
+        if running:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._grace):
                     await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        _signal(process, signal.SIGKILL)
+        await process.wait()
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    """Tell the process and all that it started, which is one group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
