@@ -114,6 +114,6 @@ class TestWithCors:
 
 def test_more_names_can_be_ours():
     guard = Guard(Server(hosts=["Box.local"]))
-    assert guard.admit(make_mocked_request("GET", "/", headers={"Host": "box.local:8080"})) == "local"
+    assert guard.admit(make_mocked_request("GET", "/", headers={"Host": "box.local:8080"})).name == "local"
     with pytest.raises(Forbidden):
         guard.admit(make_mocked_request("GET", "/", headers={"Host": "other.local"}))

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tertulia.config import Config, Server
 from tertulia.errors import EngineFault, MethodNotAllowed, NotFound, SetupError, TertuliaError
+from tertulia.ledger.ledger import Ledger
 from tertulia.server import openapi
 from tertulia.server.auth import Guard
 from tertulia.server.chat import Chats
@@ -48,6 +49,7 @@ _ELSEWHERE = {
     "/v1/v1/chat/completions": "the path has /v1 twice: set base_url to end with /v1, once",
 }
 _OPEN = frozenset({"/health", "/openapi.json"})
+_ADMIN = frozenset({"/metrics", "/status"})
 
 
 class App:
@@ -109,7 +111,8 @@ class App:
                 exchange.status = 204
                 return web.Response(status=204, headers=headers)
             if path not in _OPEN:
-                exchange.caller = self._guard.admit(request)
+                guest = self._guard.admit(request, admin=path.rstrip("/") in _ADMIN)
+                exchange.caller, exchange.token, exchange.bearer = guest.name, guest.token, guest.bearer
         method, respond = self._route(path)
         exchange.route = self._label(respond, path)
         if request.method != method and not (request.method == "HEAD" and method == "GET"):
@@ -158,15 +161,17 @@ async def running(
     socket: Path | None = None,
     advice: Advice | None = None,
     routes: Mapping[str, str] | None = None,
+    ledger: Ledger | None = None,
 ) -> AsyncGenerator[str, None]:
     """Serve ``backend`` inside this context, whose value is the address: ``http://host:port``, or ``unix:/path`` when
     ``socket`` is given, where whoever can open the socket is let in. Port 0 takes a free one. At the end answers that
-    run get ``grace`` seconds. ``routes`` maps providers to the paths of their own at which they are reached here.
+    run get ``grace`` seconds. ``routes`` maps providers to the paths of their own at which they are reached here;
+    ``ledger`` knows callers' tokens.
 
     Raises SetupError when the address can't be had, ConfigError when it must not be served without tokens.
     """
     server = config.server
-    app = App(backend, server, guard=None if socket else Guard(server), advice=advice, routes=routes)
+    app = App(backend, server, guard=None if socket else Guard(server, ledger), advice=advice, routes=routes)
     runner = web.ServerRunner(Door(app, server), shutdown_timeout=1)
     await runner.setup()
     site = (
@@ -193,6 +198,7 @@ async def serve(
     socket: Path | None = None,
     advice: Advice | None = None,
     routes: Mapping[str, str] | None = None,
+    ledger: Ledger | None = None,
     started: Callable[[str], None] | None = None,
     orphan_stops: bool = False,
 ) -> None:
@@ -222,7 +228,7 @@ async def serve(
     if orphan_stops:
         loop.add_reader(sys.stdin.fileno(), on_input)
     try:
-        async with running(backend, config, socket=socket, advice=advice, routes=routes) as address:
+        async with running(backend, config, socket=socket, advice=advice, routes=routes, ledger=ledger) as address:
             if started:
                 started(address)
             await stop.wait()

@@ -2,52 +2,103 @@
 
 import hashlib
 import ipaddress
+import time
 
 from aiohttp import web
+from msgspec import Struct
 
 from tertulia.config import Server
 from tertulia.errors import ConfigError, Forbidden, Unauthorized
+from tertulia.ledger.ledger import Ledger
 
+BOTH = frozenset({"inference", "admin"})
+_INFERENCE = frozenset({"inference"})
+_HEADER = "send the header 'Authorization: Bearer TOKEN'"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _ALLOWED = "authorization, content-type, x-request-id, x-tertulia-strict, x-tertulia-route"
 _EXPOSED = "x-request-id, x-inference-provider, x-tertulia-warnings, x-error-message, retry-after"
 
 
-class Guard:
-    """The door's rules, from ``[server]``.
+class Guest(Struct, frozen=True):
+    """Who was let in. ``token`` is the id of a token of the ledger, 0 where it is none; ``bearer`` is what was shown
+    and may go on to a provider that wants it: never a token of the ledger, which is this server's own."""
 
-    With tokens, each request must bring one; they are kept and looked up as hashes. Without any, on loopback, a
-    browser must not be led here by another site: the Host must be one of ours (DNS rebinding) and the Origin the
-    page's own. Raises ConfigError when the address is for others to reach and neither tokens nor ``open`` is set.
+    name: str = "local"
+    token: int = 0
+    permissions: frozenset[str] = BOTH
+    bearer: str = ""
+
+
+class Guard:
+    """The door's rules, from ``[server]`` and from the ledger's tokens.
+
+    As soon as there are tokens each request must bring one, unless the server is ``open``; the configuration's are kept
+    and looked up as hashes. A token that has expired counts, one that was revoked doesn't: time alone opens no door.
+    Without any, on loopback, a browser must not be led here by another site: the Host must be one of ours (DNS
+    rebinding) and the Origin the page's own. Raises ConfigError when the address is for others to reach and neither
+    tokens nor ``open`` is set.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, ledger: Ledger | None = None) -> None:
         tokens = [*server.tokens, *_from_file(server)]
         self._callers = {_hash(token): f"token {_hash(token).hex()[:8]}" for token in tokens}
+        self._ledger = ledger
         self._cors = frozenset(server.cors)
-        loopback = is_loopback(server.host)
-        if not (tokens or loopback or server.open):
+        self._open = server.open
+        self._loopback = is_loopback(server.host)
+        if not (self._loopback or server.open or self._any()):
             raise ConfigError(
-                f"{server.host} can be reached by others, and there are no tokens: set TERTULIA_TOKENS or tokens_file, "
-                "or say --open if anybody may use it"
+                f"{server.host} can be reached by others, and there are no tokens: make one with `tertulia token new "
+                "NAME`, set TERTULIA_TOKENS or tokens_file, or say --open if anybody may use it"
             )
-        self._pages_out = loopback and not tokens
         self._hosts = _LOCAL | {server.host.lower()} | {host.lower() for host in server.hosts}
 
-    def admit(self, request: web.BaseRequest) -> str:
-        """Who asks. Raises Unauthorized or Forbidden."""
-        if self._pages_out:
+    def admit(self, request: web.BaseRequest, admin: bool = False) -> Guest:
+        """Who asks, for what needs the permission ``admin``, or else ``inference``. Raises Unauthorized, Forbidden, or
+        SpendCap for a POST, which is what costs."""
+        given = _bearer(request)
+        guest = self._known(given) if given else None
+        need = "admin" if admin else "inference"
+        if guest is None:
+            guest = self._stranger(request, given)
+            if need not in guest.permissions:
+                raise Unauthorized(f"a token with the permission {need} is needed here: {_HEADER}")
+        elif need not in guest.permissions:
+            raise Forbidden(
+                f"this token lacks the permission {need}: `tertulia token new NAME --permission {need}` makes one "
+                "that has it"
+            )
+        if guest.token and self._ledger and request.method == "POST":
+            self._ledger.check(guest.token)
+        return guest
+
+    def _known(self, given: str) -> Guest | None:
+        """Who has the token ``given``. Raises Unauthorized where it is no longer good."""
+        if self._ledger and (token := self._ledger.find(given)):
+            state = token.state(time.time())
+            if state != "live":
+                what = "has expired" if state == "expired" else "was revoked"
+                raise Unauthorized(f"this token {what}: `tertulia token new NAME` makes another")
+            return Guest(token.name, token.id, token.permissions)
+        name = self._callers.get(_hash(given)) if self._callers else None
+        return Guest(name, bearer=given) if name else None
+
+    def _stranger(self, request: web.BaseRequest, given: str) -> Guest:
+        """Who has no token that is known here, if such are let in."""
+        tokens = self._any()
+        if not self._open and (tokens or not self._loopback):
+            if not given:
+                raise Unauthorized(f"a token is needed: {_HEADER}")
+            raise Unauthorized(
+                "this token is not known here: `tertulia token list`, TERTULIA_TOKENS and tokens_file say which are"
+            )
+        if self._loopback:
             self._keep_pages_out(request)
-        if not self._callers:
-            return "local"
-        given = request.headers.get("Authorization", "")
-        scheme, _, token = given.partition(" ")
-        if scheme.lower() not in ("bearer", "bearer:") or not token.strip():
-            raise Unauthorized("a token is needed: send the header 'Authorization: Bearer TOKEN'")
-        caller = self._callers.get(_hash(token.strip()))
-        if caller is None:
-            raise Unauthorized("this token is not known here: TERTULIA_TOKENS and tokens_file say which are")
-        return caller
+        return Guest(permissions=_INFERENCE if tokens else BOTH, bearer=given)
+
+    def _any(self) -> bool:
+        """Whether there are tokens."""
+        return bool(self._callers) or (self._ledger is not None and self._ledger.any())
 
     def _keep_pages_out(self, request: web.BaseRequest) -> None:
         host = request.headers.get("Host", "")
@@ -88,6 +139,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _bearer(request: web.BaseRequest) -> str:
+    """The token that ``request`` shows, if any."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() in ("bearer", "bearer:") else ""
 
 
 def _hash(token: str) -> bytes:
