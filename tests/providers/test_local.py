@@ -1,5 +1,6 @@
 """The models of this machine: found in the store, started when they are asked for."""
 
+import asyncio
 import json
 import shutil
 import sys
@@ -77,6 +78,61 @@ async def test_a_loaded_model_that_is_removed_goes_on_answering_as_the_default(
     shutil.rmtree(tmp_path / "test--echo")
     assert [card.id for card in models.models()] == ["test/echo", "other/echo-2"]
     assert await say(models, "test/echo") == "hello there"
+
+
+async def test_the_list_costs_a_look_at_the_folder_and_is_the_same_until_something_changes(
+    local: Callable[..., Local], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = local("test/echo")
+    read = 0
+    listing = Store.list
+
+    def count(store: Store) -> list[Installed]:
+        nonlocal read
+        read += 1
+        return listing(store)
+
+    monkeypatch.setattr(Store, "list", count)
+    assert [card.status for card in models.models()] == ["installed", "installed"]
+    await asyncio.sleep(0.06)
+    first, before = models.models(), read
+    assert all(models.models() is first for _ in range(100)) and read == before
+    install(tmp_path, "third/echo-3")
+    assert [card.id for card in models.models()] == ["test/echo", "other/echo-2", "third/echo-3"]
+    install(tmp_path, "fourth/echo-4")  # in the same tick, perhaps
+    assert len(models.models()) == 4
+    shutil.rmtree(tmp_path / "fourth--echo-4")
+    assert len(second := models.models()) == 3
+    assert second is not first and models.models() is second
+    models.start()
+    assert models.models()[0].status == "loading"
+    assert await say(models, None) == "hello there"
+    third = models.models()
+    assert (third[0].status, third[0].context_length) == ("ready", 8192)
+    assert models.models() is third
+
+
+async def test_a_model_has_one_process_however_it_is_called(local: Callable[..., Local]) -> None:
+    models = local("test/echo")
+    models.start()
+    for name in ("test/echo", "echo", None, "test/echo"):
+        assert await say(models, name) == "hello there"
+    assert len(models._children) == 1  # type: ignore[attr-defined]
+
+
+async def test_without_a_named_model_the_first_that_is_here_answers(
+    local: Callable[..., Local], tmp_path: Path
+) -> None:
+    models = local()
+    assert models.ready
+    models.start()
+    assert {card.status for card in models.models()} == {"installed"}
+    assert await say(models, None) == "hello there"
+    assert [card.status for card in models.models()] == ["ready", "installed"]
+    for name in ("test--echo", "other--echo-2"):
+        shutil.rmtree(tmp_path / name)
+    with pytest.raises(UnknownModel, match="no model is installed"):
+        await say(local(), None)
 
 
 async def test_what_is_not_installed_or_does_not_fit_is_said(local: Callable[..., Local]) -> None:

@@ -1,6 +1,7 @@
 """The models of this machine as one Backend: a child process for each that was asked for."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from tertulia.catalog import catalog
@@ -8,6 +9,9 @@ from tertulia.catalog.store import Installed, Store
 from tertulia.errors import StoreError, UnknownModel, Upstream
 from tertulia.providers.child import Child
 from tertulia.types import ChatRequest, Chunk, ModelCard
+
+SETTLED = 50_000_000
+"""Nanoseconds after which a folder that changes again says so by another time."""
 
 
 class Local:
@@ -28,6 +32,10 @@ class Local:
         self._fits = fits
         self._children: dict[str, Child] = {}
         self._loaded: dict[str, Installed] = {}
+        self._here: list[Installed] = []
+        self._seen = -1
+        self._told: tuple[list[Installed], list[str]] | None = None
+        self._cards: list[ModelCard] = []
 
     @property
     def ready(self) -> bool:
@@ -55,10 +63,29 @@ class Local:
 
     def models(self) -> list[ModelCard]:
         """The default model first, then the others by name. One that is loaded stays, also when it is removed from the
-        store meanwhile: it goes on answering."""
-        installed = {model.id: model for model in self._store.list()} | self._loaded
-        order = [name for name in self._ids if name in installed]
-        return [self._card(installed[name]) for name in [*order, *(name for name in installed if name not in order)]]
+        store meanwhile: it goes on answering. It is the same list as long as nothing has changed."""
+        told = (self._installed(), [child.state for child in self._children.values()])
+        if told != self._told:
+            self._told = told
+            installed = {model.id: model for model in self._here} | self._loaded
+            order = [name for name in self._ids if name in installed]
+            order += [name for name in installed if name not in order]
+            self._cards = [self._card(installed[name]) for name in order]
+        return self._cards
+
+    def _installed(self) -> list[Installed]:
+        """What is in the store. It is read when its folder has changed: models come and go whole."""
+        try:
+            changed = self._store.path.stat().st_mtime_ns
+        except FileNotFoundError:
+            changed = 0
+        if changed != self._seen:
+            # A change right after this one might have the same time: then it is read once more.
+            self._seen = changed if time.time_ns() - changed > SETTLED else -1
+            here = self._store.list()
+            if here != self._here:
+                self._here = here
+        return self._here
 
     def supports(self, request: ChatRequest) -> list[str]:
         """Left to the children: each refuses for itself."""
@@ -85,16 +112,26 @@ class Local:
 
     def _open(self, name: str | None) -> Child:
         """The child for a model, started if it was not."""
-        name = name or self._ids[0]
-        if name not in self._children:
-            model = self._store.find(name)
-            if model is None:
-                raise UnknownModel(f"{name} is not installed; `tertulia pull {name}` fetches it", param="model")
+        if found := self._children.get(name or next(iter(self._ids), "")):
+            return found
+        model = self._find(name)
+        if model.id not in self._children:
             self._fits(model)
-            self._children[name] = self._child(model)
-            self._loaded[name] = model
-            self._children[name].start()
-        return self._children[name]
+            self._children[model.id] = self._child(model)
+            self._loaded[model.id] = model
+            self._children[model.id].start()
+        return self._children[model.id]
+
+    def _find(self, name: str | None) -> Installed:
+        """The installed model that ``name`` means; without one the first there is. Raises UnknownModel."""
+        name = name or next(iter(self._ids or (model.id for model in self._installed())), None)
+        if name is None:
+            raise UnknownModel(
+                "no model is installed; `tertulia pull smollm2` fetches one to begin with", param="model"
+            )
+        if model := self._store.find(name):
+            return model
+        raise UnknownModel(f"{name} is not installed; `tertulia pull {name}` fetches it", param="model")
 
     def _card(self, model: Installed) -> ModelCard:
         child, row = self._children.get(model.id), catalog.find(model.id)
