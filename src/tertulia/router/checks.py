@@ -92,7 +92,11 @@ _WEATHER = Tool(
     Function(
         name="get_weather",
         description="Tells what the weather is in a city right now.",
-        parameters={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        parameters={
+            "type": "object",
+            "properties": {"city": {"type": "string", "enum": ["London", "Paris", "Rome"]}},
+            "required": ["city"],
+        },
     )
 )
 

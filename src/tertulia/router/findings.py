@@ -39,6 +39,10 @@ class _Content(Struct):
     found: dict[str, dict[str, Entry]] = field(default_factory=dict[str, dict[str, Entry]])
 
 
+class _Nowhere(Exception):
+    """There is no file to keep anything in."""
+
+
 class Probes:
     """The findings in the file at ``path``, which several processes may write; without a path
     they are kept in this process only. ``changed`` is called on the event loop
@@ -51,6 +55,7 @@ class Probes:
         self._content = _Content()
         self._told: dict[tuple[str, str], dict[str, tuple[bool, int]]] = {}
         self._stamp: tuple[int, int] | None = None
+        self._turn = asyncio.Lock()
         self._take(*_load(path))
 
     def known(self, provider: str, model: str) -> dict[str, Finding]:
@@ -88,22 +93,23 @@ class Probes:
 
     async def read(self) -> None:
         """Read the file anew if another process has written it."""
-        if self.path.name and _stamp(self.path) != self._stamp:
-            self._take(*await asyncio.to_thread(_load, self.path))
+        async with self._turn:
+            if self.path.name and _stamp(self.path) != self._stamp:
+                self._take(*await asyncio.to_thread(_load, self.path))
 
     async def _change(self, change: Callable[[_Content], None]) -> None:
         oldest = self._clock() - KEPT
-        if not self.path.name:
+        async with self._turn:
+            try:
+                self._take(*await asyncio.to_thread(_rewrite, self.path, change, oldest))
+                return
+            except _Nowhere:
+                pass
+            except (OSError, Timeout) as error:
+                log.warning("what probes found can't be kept in %s: %s", self.path, error)
             content = msgspec.convert(msgspec.to_builtins(self._content), _Content)
             change(content)
-            self._take(content, None)
-            return
-        try:
-            self._take(*await asyncio.to_thread(_rewrite, self.path, change, oldest))
-        except (OSError, Timeout) as error:
-            log.warning("what probes found can't be kept in %s: %s", self.path, error)
-            change(self._content)
-            self._take(self._content, self._stamp)
+            self._take(content, self._stamp)
 
     def _take(self, content: _Content, stamp: tuple[int, int] | None) -> None:
         before = _works(self._told)
@@ -174,6 +180,8 @@ def _load(path: Path) -> tuple[_Content, tuple[int, int] | None]:
 
 def _rewrite(path: Path, change: Callable[[_Content], None], oldest: float) -> tuple[_Content, tuple[int, int] | None]:
     """Change the file: all of it or nothing, and one process at a time."""
+    if not path.name:
+        raise _Nowhere
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=_PATIENCE):
         content, _ = _load(path)
