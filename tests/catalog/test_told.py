@@ -151,7 +151,7 @@ WORDS = ["id", "pricing", "prompt", "completion", "input", "output", "metadata",
 WORDS += ["providers", "provider", "status", "context_length", "type", "features", "supported_parameters", "endpoints"]
 WORDS += ["inferenceProviderMapping", "providerId", "task", "capabilities"]
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
     max_leaves=15,
 )

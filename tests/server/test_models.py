@@ -1,12 +1,15 @@
 """Which models there are, and which one a request means."""
 
+from typing import Any
+
 import pytest
 
 from echo import MODEL, Echo
 from talk import Ask, chat
 from tertulia.errors import UnknownModel
 from tertulia.server.models import Models
-from tertulia.types import ModelCard
+from tertulia.types import Architecture, ModelCard, Pricing, ProviderCard
+from tertulia.wires import openai
 
 
 async def test_the_list_is_openais(ask: Ask):
@@ -50,3 +53,98 @@ def test_a_backend_that_tells_of_no_models_is_asked_for_any():
     backend.cards = []
     assert Models(backend).resolve("whatever") == "whatever"
     assert Models(backend).resolve(None) is None
+
+
+def served(name: str, **more: Any) -> ModelCard:
+    providers = [
+        ProviderCard(
+            provider="novita",
+            context_length=1048576,
+            pricing=Pricing(1.69, 3.38),
+            supports_tools=True,
+            supports_structured_output=False,
+            first_token_latency_ms=1490,
+            throughput=24.69,
+        ),
+        ProviderCard(provider="groq", status="error", is_model_author=True),
+        ProviderCard(provider="nscale", status="no key", capabilities={"seed": True}, probed={"seed": 5}),
+    ]
+    return ModelCard(
+        id=name, created=7, owned_by="o", architecture=Architecture(["text"], ["text"]), providers=providers, **more
+    )
+
+
+async def test_a_model_of_many_providers_is_told_in_the_routers_shape(ask: Ask, backend: Echo):
+    backend.cards = [served("o/m")]
+    [model] = (await ask(path="/v1/models")).json["data"]
+    assert model == {
+        "id": "o/m",
+        "object": "model",
+        "created": 7,
+        "owned_by": "o",
+        "architecture": {"input_modalities": ["text"], "output_modalities": ["text"]},
+        "providers": [
+            {
+                "provider": "novita",
+                "status": "live",
+                "is_model_author": False,
+                "context_length": 1048576,
+                "pricing": {"input": 1.69, "output": 3.38},
+                "supports_tools": True,
+                "supports_structured_output": False,
+                "first_token_latency_ms": 1490,
+                "throughput": 24.69,
+            },
+            {"provider": "groq", "status": "error", "is_model_author": True},
+            {
+                "provider": "nscale",
+                "status": "no key",
+                "is_model_author": False,
+                "capabilities": {"seed": True},
+                "probed": {"seed": 5},
+            },
+        ],
+    }
+    assert (await ask(path="/v1/models/o/m")).json == model
+
+
+class Own(Echo):
+    """A backend that knows its models' names itself, as the router does."""
+
+    def resolve(self, name: str | None) -> str:
+        if name == "nobody":
+            raise UnknownModel("there is nobody", param="model")
+        return {"short": "o/m", None: "o/m"}.get(name, name or "")
+
+
+def test_a_backend_that_resolves_names_is_asked():
+    models = Models(Own(cards=[served("o/m", aliases=["other"])]))
+    assert models.resolve("short") == models.resolve(None) == "o/m"
+    assert models.resolve("x/unknown:novita") == "x/unknown:novita"
+    with pytest.raises(UnknownModel, match="nobody"):
+        models.resolve("nobody")
+
+
+def test_a_card_is_found_with_a_suffix_or_without():
+    models = Models(Own(cards=[served("o/m"), served("o/n:free")]))
+    assert [card.id for name in ("short", "o/m", "o/m:novita") if (card := models.find(name))] == ["o/m"] * 3
+    assert (found := models.find("o/n:free")) is not None
+    assert found.id == "o/n:free"
+    assert models.find("nobody") is models.find("o/none") is models.find("none:") is None
+
+
+async def test_a_list_that_has_not_changed_is_encoded_once(ask: Ask, backend: Echo, monkeypatch: pytest.MonkeyPatch):
+    made: list[int] = []
+    real = openai.write_models
+
+    def count(cards: list[ModelCard]) -> bytes:
+        made.append(len(cards))
+        return real(cards)
+
+    monkeypatch.setattr("tertulia.wires.openai.write_models", count)
+    backend.cards = [served(f"o/m-{index}") for index in range(500)]
+    first = await ask(path="/v1/models")
+    assert (await ask(path="/v1/models")).body == first.body
+    backend.cards = backend.cards[:499]
+    assert len((await ask(path="/v1/models")).json["data"]) == 499
+    assert made == [500, 499]

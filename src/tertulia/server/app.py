@@ -21,6 +21,7 @@ from tertulia.server.auth import Guard
 from tertulia.server.chat import Chats
 from tertulia.server.connection import Door
 from tertulia.server.exchange import Exchange
+from tertulia.server.hub import Hub
 from tertulia.server.metrics import Metrics
 from tertulia.server.models import Models
 from tertulia.server.providers import Providers
@@ -70,6 +71,7 @@ class App:
         models = Models(backend, advice)
         self.chats = Chats(backend, models, server, self._metrics)
         self._card = models.card
+        self._hub = Hub(backend, models)
         self._providers = Providers(routes or {}, self.chats.complete)
         self._routes: dict[str, tuple[str, Respond]] = {
             "/v1/chat/completions": ("POST", self.chats.complete),
@@ -126,6 +128,8 @@ class App:
             return found
         if path.startswith("/v1/models/"):
             return "GET", self._card
+        if respond := self._hub.route(path):
+            return "GET", respond
         if self._providers.serves(path):
             return "POST", self._providers.complete
         hint = _ELSEWHERE.get(path.rstrip("/"))
@@ -137,6 +141,8 @@ class App:
         """What the metrics call a path: those with a name in them are one."""
         if respond == self._card:
             return "/v1/models/{id}"
+        if respond == self._hub.card:
+            return "/api/models/{id}"
         return "/{provider}" if respond == self._providers.complete else path.rstrip("/")
 
     async def _health(self, exchange: Exchange) -> web.StreamResponse:

@@ -23,6 +23,7 @@ from tertulia.types import (
     Image,
     Message,
     ModelCard,
+    ProviderCard,
     Text,
     Tool,
     ToolCall,
@@ -258,7 +259,16 @@ def read_models(body: bytes) -> list[ModelCard]:
 
 
 def _card(card: ModelCard) -> dict[str, Any]:
-    return {"id": card.id, "object": "model", **msgspec.to_builtins(card)}
+    plain: dict[str, Any] = {"id": card.id, "object": "model", **msgspec.to_builtins(card)}
+    if card.providers is not None:
+        plain["providers"] = [_provider(one) for one in card.providers]
+    return plain
+
+
+def _provider(card: ProviderCard) -> dict[str, Any]:
+    """In the router's shape, in which these always stand."""
+    always = {"provider": card.provider, "status": card.status, "is_model_author": False}
+    return always | msgspec.to_builtins(card)
 
 
 def write_route(route: Iterable[Attempt]) -> str:
