@@ -11,14 +11,19 @@ import pytest
 from echo import Echo
 from mind import Mind
 from talk import until
+from tertulia.config import Config
 from tertulia.config import Router as Settings
-from tertulia.errors import BadRequest, Busy, ConfigError, TertuliaError
+from tertulia.errors import BadRequest, Busy, ConfigError, TertuliaError, Unsupported
+from tertulia.net import Net
+from tertulia.providers.remote import Remote
 from tertulia.router.findings import Probes
 from tertulia.router.index import Index, Party
 from tertulia.router.order import LOCAL, Wish
 from tertulia.router.probe import Finding
 from tertulia.router.rounds import MOST, Rounds
-from tertulia.types import ChatRequest
+from tertulia.router.router import Router
+from tertulia.server.app import running
+from tertulia.types import ChatRequest, Function, Message, Tool
 
 HOUR = 3600.0
 PRICE = (1.0, 10.0)
@@ -249,3 +254,28 @@ class TestWhatComesOfIt:
         place.mind.ignores = ()
         await place.asked_after(7)
         assert place.probes.fields("far", "org/model")["image"][0] is True
+
+    async def test_what_is_asked_for_is_probed_and_told_at_the_address(self, file: Path) -> None:
+        """From an answered chat over the probe to the list of models and to the refusal of what can't be had."""
+        raises: dict[str, TertuliaError] = {"tools": BadRequest("no tools here")}
+        place = Place(Mind(raises=raises), file)
+        router = Router(place.index, Settings(), used=place.rounds.used)
+        settings = Config()
+        settings.server.grace = 0.1
+        place.rounds.start()
+        try:
+            async with Net() as net, running(router, settings, socket=file.with_name("s")) as address:
+                far = Remote(net, address)
+                question = ChatRequest(messages=[Message(role="user", content="Hi")], model="org/model:far")
+                assert [chunk async for chunk in far.chat(question)]
+                await until(lambda: bool(place.probes.fields("far", "org/model")))
+                card = next(card for card in await far.refresh() if card.id == "org/model")
+                assert card.providers
+                assert card.providers[0].supports_tools is False
+                assert card.providers[0].capabilities["seed"] is True
+                assert card.providers[0].probed["seed"] > 0
+                question.tools = [Tool(Function("f"))]
+                with pytest.raises(Unsupported, match="tools"):
+                    [chunk async for chunk in far.chat(question)]
+        finally:
+            await place.rounds.stop()
