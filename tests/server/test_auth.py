@@ -1,15 +1,22 @@
 """Who is let in."""
 
+import asyncio
+import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from talk import Ask, chat
 from tertulia.config import Config, Server
-from tertulia.errors import ConfigError, Forbidden
+from tertulia.errors import ConfigError, Forbidden, Unauthorized
+from tertulia.ledger.ledger import Ledger
+from tertulia.server.app import running
 from tertulia.server.auth import Guard, is_loopback
+from tertulia.types import Spent
 
 
 @pytest.mark.parametrize(
@@ -110,6 +117,157 @@ class TestWithCors:
 
     async def test_another_may_not(self, ask: Ask):
         assert (await ask(chat("hi"), origin="http://evil.example")).status == 403
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncGenerator[Ledger, None]:
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        yield ledger
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+class TestWithALedger:
+    @pytest.fixture
+    async def url(self, backend: Any, config: Config, ledger: Ledger) -> AsyncGenerator[str, None]:
+        async with running(backend, config, ledger=ledger) as address:
+            yield address
+
+    async def test_the_first_token_closes_the_door_and_the_last_opens_it(self, ask: Ask, ledger: Ledger):
+        assert (await ask(chat("hi"))).status == 200
+        secret = await ledger.new("ana")
+        said = await ask(chat("hi"))
+        assert said.status == 401 and "Authorization: Bearer TOKEN" in said.error["message"]
+        assert (await ask(chat("hi"), **bearer(secret))).status == 200
+        assert (await ask(chat("hi"), authorization=f"Bearer: {secret}")).status == 200
+        await ledger.revoke("ana")
+        assert (await ask(chat("hi"))).status == 200
+
+    async def test_an_unknown_token_is_told_where_the_known_ones_are(self, ask: Ask, ledger: Ledger):
+        await ledger.new("ana")
+        said = await ask(chat("hi"), **bearer("hf_" + "x" * 34))
+        assert said.status == 401 and "tertulia token list" in said.error["message"]
+
+    async def test_one_of_the_configuration_is_as_good(self, config: Config, backend: Any, ledger: Ledger):
+        guard = Guard(Server(tokens=["one"]), ledger)
+        guest = guard.admit(asking("one"), admin=True)
+        assert (guest.token, guest.permissions) == (0, {"inference", "admin"})
+
+    async def test_a_revoked_token_is_refused_at_once(self, ask: Ask, ledger: Ledger):
+        secret = await ledger.new("ana")
+        await ledger.new("bob")
+        assert (await ask(chat("hi"), **bearer(secret))).status == 200
+        await ledger.revoke("ana")
+        said = await ask(chat("hi"), **bearer(secret))
+        assert (said.status, said.error["code"]) == (401, "invalid_api_key")
+        assert "this token was revoked" in said.error["message"]
+
+    async def test_the_last_token_is_refused_too_once_it_is_revoked(self, ask: Ask, ledger: Ledger):
+        secret = await ledger.new("ana")
+        await ledger.revoke("ana")
+        assert (await ask(chat("hi"), **bearer(secret))).status == 401
+
+    async def test_an_expired_one_is_refused_and_opens_no_door(self, ask: Ask, ledger: Ledger):
+        secret = await ledger.new("ana", expires=time.time() + 0.5)
+        assert (await ask(chat("hi"), **bearer(secret))).status == 200
+        await asyncio.sleep(0.5)
+        said = await ask(chat("hi"), **bearer(secret))
+        assert said.status == 401 and "this token has expired" in said.error["message"]
+        assert (await ask(chat("hi"))).status == 401
+
+    async def test_metrics_and_status_need_the_permission_admin(self, ask: Ask, ledger: Ledger):
+        secret, admin = await ledger.new("ana"), await ledger.new("root", ("admin",))
+        for path in ("/metrics", "/status", "/metrics/", "/status//"):
+            said = await ask(path=path, **bearer(secret))
+            assert (said.status, said.error["type"]) == (403, "permission_error")
+            assert "lacks the permission admin" in said.error["message"]
+            assert (await ask(path=path, **bearer(admin))).status in (200, 404)
+        assert (await ask(path="/v1/models", **bearer(secret))).status == 200
+
+    async def test_admin_alone_asks_no_models(self, ask: Ask, ledger: Ledger):
+        admin = await ledger.new("root", ("admin",))
+        said = await ask(chat("hi"), **bearer(admin))
+        assert said.status == 403 and "lacks the permission inference" in said.error["message"]
+
+    async def test_who_has_spent_the_cap_may_look_and_not_ask(self, ask: Ask, ledger: Ledger, backend: Any):
+        secret = await ledger.new("ana", cap=2_000_000)
+        await ask(chat("hi"), **bearer(secret))
+        caller = backend.requests[0].caller
+        entry = Spent(request_id="r", token=caller.token, caller=caller.name, model="m", provider="p", cost=2_100_000)
+        ledger.spend(entry)
+        said = await ask(chat("hi"), **bearer(secret))
+        assert (said.status, said.error["code"]) == (402, "spend_cap_reached")
+        assert "$2.10 of the $2.00" in said.error["message"]
+        assert (await ask(path="/v1/models", **bearer(secret))).status == 200
+        assert len(backend.requests) == 1
+
+    async def test_the_backend_is_told_the_tokens_name_and_id_and_never_the_token(
+        self, ask: Ask, ledger: Ledger, backend: Any
+    ):
+        await ledger.new("bob")
+        await ask(chat("hi"), **bearer(await ledger.new("ana")))
+        caller = backend.requests[0].caller
+        assert (caller.name, caller.token, caller.bearer) == ("ana", 2, "")
+
+    async def test_without_tokens_what_is_shown_goes_on_to_the_backend(self, ask: Ask, backend: Any):
+        await ask(chat("hi"), **bearer("hf_of_hugging_face"))
+        caller = backend.requests[0].caller
+        assert (caller.name, caller.token, caller.bearer) == ("local", 0, "hf_of_hugging_face")
+
+    async def test_a_page_of_another_site_cant_ask_without_a_token_nor_with_one_it_made_up(self, ask: Ask):
+        for said in ({}, bearer("hf_made_up")):
+            assert (await ask(chat("hi"), origin="http://evil.example", **said)).status == 403
+
+
+class TestOpenWithALedger:
+    @pytest.fixture
+    def config(self, config: Config) -> Config:
+        config.server.open = True
+        return config
+
+    @pytest.fixture
+    async def url(self, backend: Any, config: Config, ledger: Ledger) -> AsyncGenerator[str, None]:
+        async with running(backend, config, ledger=ledger) as address:
+            yield address
+
+    async def test_nobody_needs_a_token_and_a_known_one_counts(self, ask: Ask, ledger: Ledger, backend: Any):
+        secret = await ledger.new("ana", cap=1)
+        for headers in ({}, bearer("unknown"), bearer("hf_unknown"), {"authorization": "Basic x"}, bearer(secret)):
+            assert (await ask(chat("hi"), **headers)).status == 200
+        assert [request.caller.name for request in backend.requests] == ["local"] * 4 + ["ana"]
+        ledger.spend(Spent(request_id="r", token=1, caller="ana", model="m", provider="p", cost=1))
+        assert (await ask(chat("hi"), **bearer(secret))).status == 402
+
+    async def test_what_is_for_admins_is_still_for_them_alone(self, ask: Ask, ledger: Ledger):
+        assert (await ask(path="/metrics")).status == 200
+        secret = await ledger.new("ana", ("admin",))
+        said = await ask(path="/metrics")
+        assert said.status == 401 and "permission admin" in said.error["message"]
+        assert (await ask(path="/metrics", **bearer(secret))).status == 200
+
+    async def test_a_revoked_token_is_told_so(self, ask: Ask, ledger: Ledger):
+        secret = await ledger.new("ana")
+        await ledger.revoke("ana")
+        assert (await ask(chat("hi"), **bearer(secret))).status == 401
+
+
+async def test_a_token_of_the_ledger_suffices_for_an_address_that_others_can_reach(ledger: Ledger):
+    server = Server(host="0.0.0.0")
+    with pytest.raises(ConfigError, match="tertulia token new"):
+        Guard(server, ledger)
+    secret = await ledger.new("ana")
+    guard = Guard(server, ledger)
+    assert guard.admit(asking(secret)).name == "ana"
+    await ledger.revoke("ana")
+    for headers in ({}, {"Authorization": "Bearer x"}):  # it was closed, and stays so without any token
+        with pytest.raises(Unauthorized):
+            guard.admit(make_mocked_request("GET", "/", headers=headers))
+
+
+def asking(secret: str) -> web.Request:
+    return make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {secret}"})
 
 
 def test_more_names_can_be_ours():

@@ -77,7 +77,7 @@ def writing(connection: sqlite3.Connection) -> Generator[None]:
 
 
 def _journal(connection: sqlite3.Connection) -> None:
-    """With WAL readers don't wait for writers. Setting it needs the file for oneself, and SQLite doesn't wait for that."""
+    """With WAL readers don't wait for writers. To set it one must be alone, and SQLite doesn't wait for that."""
     deadline = time.monotonic() + BUSY
     while True:
         try:
