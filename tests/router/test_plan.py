@@ -134,3 +134,10 @@ def test_the_list_of_models_tells_their_providers(setup: Setup) -> None:
     )
     assert provider.pricing and provider.pricing.output == 2.0
     assert router.models() is router.models()
+
+
+async def test_what_a_provider_no_longer_serves_is_asked_only_where_it_is_pinned(setup: Setup) -> None:
+    rows = (row("org/model", together=Listing(id="t", live=False), groq=Listing(id="g")),)
+    router = setup.router(party("together", models=()), party("groq", models=()), rows=rows)
+    assert route(await chunks(router, asked("org/model"))) == [("groq", "served")]
+    assert route(await chunks(router, asked("org/model:together"))) == [("together", "served")]

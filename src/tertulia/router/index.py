@@ -14,6 +14,7 @@ from tertulia.types import Architecture, Backend, ModelCard, Pricing, ProviderCa
 
 UNNAMED = frozenset({None, "", "default", "dummy", "tgi"})
 """What clients send that have no model to name; ``dummy`` is huggingface_hub's, ``tgi`` TGI's."""
+GONE = "it no longer serves it"
 Known = Callable[[str, str], Mapping[str, tuple[bool, int]]]
 """What probes found of ``(provider, model)``: for each field whether it works, and when that was (Unix seconds)."""
 
@@ -96,6 +97,7 @@ class Index:
             context=listing.context or party.context or (row.context if row else 0),
             price=listing.price or party.price,
             fields=fields,
+            live=listing.live,
         )
 
     def _at_home(self, card: ModelCard) -> Candidate:
@@ -195,14 +197,14 @@ class Index:
         return found or self._candidate(party, wish.model, Listing(id=wish.model))
 
     def _usable(self, candidate: Candidate) -> bool:
-        return candidate.provider == LOCAL or not self.parties[candidate.provider].why
+        return candidate.provider == LOCAL or (candidate.live and not self.parties[candidate.provider].why)
 
     def _unknown(self, model: str, asked: str) -> UnknownModel:
         served = list(self._candidates.get(model, ()))
         if len(asked) > 200:
             return UnknownModel("there is no such model here", param="model")
         if served:
-            reasons = "; ".join(f"{one.provider}: {self.parties[one.provider].why}" for one in served[:4])
+            reasons = "; ".join(f"{one.provider}: {self.parties[one.provider].why or GONE}" for one in served[:4])
             return UnknownModel(f"nobody who serves {model} can be asked ({reasons})", param="model")
         usable = [
             name for name, model in self._names.items() if any(map(self._usable, self._candidates.get(model, ())))
@@ -251,7 +253,7 @@ class Index:
         fields, why = one.fields, "" if one.provider == LOCAL else self.parties[one.provider].why
         return ProviderCard(
             provider=one.provider,
-            status="no key" if why else "error" if state and state.resting else "live",
+            status="no key" if why else "error" if not one.live or (state and state.resting) else "live",
             context_length=one.context or None,
             pricing=Pricing(*one.price) if one.price else None,
             supports_tools=fields.get("tools"),

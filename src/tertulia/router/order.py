@@ -28,7 +28,8 @@ class Wish(Struct, frozen=True):
 class Candidate(Struct, frozen=True, kw_only=True):
     """A model as one provider serves it: ``model`` is its id here, ``id`` the one it has there. ``context`` is in
     tokens (0: not known), ``price`` in US dollars per million tokens read and written. ``fields`` says which fields of
-    a request are known to be honoured or not; what it doesn't hold is not known of and excludes nobody."""
+    a request are known to be honoured or not; what it doesn't hold is not known of and excludes nobody.
+    One that is not ``live`` is no longer served: it is asked only where it is pinned."""
 
     provider: str
     model: str
@@ -37,6 +38,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     context: int = 0
     price: tuple[float, float] | None = None
     fields: Mapping[str, bool] = {}
+    live: bool = True
 
     @property
     def key(self) -> tuple[str, str]:
