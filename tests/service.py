@@ -28,11 +28,12 @@ def default_model() -> str:
     return row.id
 
 
-def environment(home: Path) -> dict[str, str]:
-    """The environment of a user who has configured nothing and has the machine's models."""
+def environment(home: Path, store: Path | None = None) -> dict[str, str]:
+    """The environment of a user who has configured nothing and has the machine's models, or those of ``store``."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return kept | {"XDG_CONFIG_HOME": str(home), "TERTULIA_STORE_PATH": str(config.load().store.path)}
+    kept["TERTULIA_LEDGER_PATH"] = str(home / "ledger.db")
+    return kept | {"XDG_CONFIG_HOME": str(home), "TERTULIA_STORE_PATH": str(store or config.load().store.path)}
 
 
 class Service:
@@ -91,16 +92,16 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(home: Path, *options: str) -> Generator[Service]:
+def serving(home: Path, *options: str, model: str = "", store: Path | None = None) -> Generator[Service]:
     """Start `tertulia serve` with ``options`` and end it with SIGTERM, which must suffice."""
-    model = default_model()
+    model = model or default_model()
     arguments = [sys.executable, "-m", "tertulia.cli", "serve", "--port", "0", "--model", model, "--kv", "256M"]
     process = subprocess.Popen(
         [*arguments, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(home) | {"PYTHONUNBUFFERED": "1"},
+        env=environment(home, store) | {"PYTHONUNBUFFERED": "1"},
     )
     try:
         service = Service(process)
