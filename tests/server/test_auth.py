@@ -6,14 +6,20 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from echo import Echo
+from router_setup import Far, party
 from talk import Ask, chat
 from tertulia.config import Config, Server
-from tertulia.errors import ConfigError, Forbidden, Unauthorized
+from tertulia.config import Router as Settings
+from tertulia.errors import Busy, ConfigError, Forbidden, Unauthorized, Upstream
 from tertulia.ledger.ledger import Ledger
+from tertulia.router.index import Index
+from tertulia.router.router import Router
 from tertulia.server.app import running
 from tertulia.server.auth import Guard, is_loopback
 from tertulia.types import Spent
@@ -219,6 +225,38 @@ class TestWithALedger:
     async def test_a_page_of_another_site_cant_ask_without_a_token_nor_with_one_it_made_up(self, ask: Ask):
         for said in ({}, bearer("hf_made_up")):
             assert (await ask(chat("hi"), origin="http://evil.example", **said)).status == 403
+
+
+async def test_what_a_router_answers_is_in_the_log_under_the_callers_token(
+    ledger: Ledger, config: Config, http: aiohttp.ClientSession
+):
+    """Whole, failed over, broken off and cancelled; the cap is met by what the router says it cost."""
+    dear = party("dear", price=(1.0, 2.0))
+    weak = party("weak", Far(Upstream("it broke"), Busy("full"), Upstream("again")), models=("org/weak",))
+    more = party("more", models=("org/weak",))
+    index = Index(Echo(), [dear, weak, more], (), {})
+    router = Router(index, Settings(order=["weak", "more"], policy="preferred", retry_budget=1), spend=ledger.spend)
+    secret = await ledger.new("ana", cap=15)
+
+    async def ask(model: str, content: str = "one two three", **fields: Any) -> int:
+        async with http.post(url, json=chat(content, model=model, **fields), headers=bearer(secret)) as reply:
+            await reply.read()
+            return reply.status
+
+    async with running(router, config, ledger=ledger) as address:
+        url = f"{address}/v1/chat/completions"
+        assert await ask("org/weak") == 200
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask("org/far:dear", "one !9 two", stream=True), 0.2)
+        assert await ask("org/far:dear", "!long") == 400
+        assert [await ask("org/far:dear") for _ in range(3)] == [200, 200, 402]
+        await asyncio.sleep(0.5)
+        (total,) = await ledger.sums(0, "token")
+        assert (total.key, total.requests) == ("ana (1)", 5)
+        assert total.outcomes == {"ok": 3, "failed_over": 1, "cancelled": 1, "context_length_exceeded": 1}
+        providers = {one.key: one for one in await ledger.sums(0, "provider")}
+        assert providers["dear"].cost >= 2 * (3 * 1 + 3 * 2) and providers["dear"].outcomes["ok"] == 2
+        assert (providers["weak"].outcomes, providers["more"].outcomes) == ({"failed_over": 1}, {"ok": 1})
 
 
 class TestOpenWithALedger:
