@@ -211,6 +211,11 @@ def child_environment(config: Config | None = None, environ: Mapping[str, str] =
     return own
 
 
+def environment() -> dict[str, str]:
+    """The whole environment: for a command of the user's, which is to find it as it is."""
+    return dict(os.environ)
+
+
 def variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
     """What a variable of the environment says, such as a provider's key; nothing where it is not set."""
     return environ.get(name, "").strip() if name else ""
