@@ -83,6 +83,7 @@ async def test_several_processes_write_one_file(file: Path) -> None:
         *(probes.keep("far", f"{name}-{i}", {"n": YES}) for i in range(10) for name, probes in (("1", one), ("2", two)))
     )
     assert len(json.loads(file.read_bytes())["found"]["far"]) == 20
+    assert all(one.known("far", f"1-{i}") and two.known("far", f"2-{i}") for i in range(10))
     changed: list[bool] = []
     one.changed = lambda: changed.append(True)
     await two.keep("near", "m", {"n": NO})
@@ -91,6 +92,15 @@ async def test_several_processes_write_one_file(file: Path) -> None:
     assert one.known("near", "m") == {"n": NO}
     await one.read()
     assert changed == [True]
+
+
+async def test_the_file_is_replaced_whole(file: Path) -> None:
+    probes = Probes(file)
+    await probes.keep("far", "m", {"n": YES})
+    with file.open("rb") as reader:
+        await probes.keep("far", "m", {"n": NO})
+        assert json.load(reader)["found"]["far"]["m"]["fields"]["n"]["works"] is True
+    assert Probes(file).known("far", "m") == {"n": NO}
 
 
 async def test_money_is_counted_by_the_day(file: Path) -> None:

@@ -18,6 +18,7 @@ from tertulia.providers.remote import Remote
 from tertulia.router.checks import Picture
 from tertulia.router.probe import Finding, Purse, probe
 from tertulia.server.app import running
+from tertulia.types import DeltaFunction, TopLogprob
 
 FIELDS = ["usage", "tools", "tool_choice", "response_format", "json_object", "logprobs", "seed", "n", "stop"]
 CAT = Picture("https://example.org/cat.png", "cat")
@@ -114,6 +115,61 @@ class TestWhatDoesNot:
         told = await found(Dull())
         assert told["seed"].works is None
         assert not told["seed"].again
+
+    @pytest.mark.parametrize(
+        ("likely", "why"),
+        [
+            ([], "0 likely tokens came where 2 were asked for"),
+            ([-0.1], "1 likely tokens came where 2 were asked for"),
+            ([-2.5, -0.1], "the likely tokens aren't in order"),
+            ([0.9, -2.5], "a logarithm of a probability is above 0"),
+        ],
+    )
+    async def test_logprobs_must_be_what_they_are_called(self, likely: list[float], why: str) -> None:
+        class Odd(Mind):
+            def _answer(self, request: Any, fields: list[str]) -> Any:
+                chunks = super()._answer(request, fields)
+                if request.logprobs:
+                    chunks[0].choices[0].logprobs.content[0].top_logprobs = [TopLogprob("a", at) for at in likely]
+                return chunks
+
+        told = await found(Odd())
+        assert (told["logprobs"].works, told["logprobs"].why) == (False, why)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{}",
+            '{"quokkle": "brimsel"}',
+            '{"quokkle": "brimsel", "vashtem": "happy"}',
+            '{"quokkle": "brimsel", "vashtem": "graftle", "age": 3}',
+            '```json\n{"quokkle": "brimsel", "vashtem": "graftle"}\n```',
+            '["quokkle", "vashtem"]',
+            "A cat is an animal.",
+        ],
+    )
+    async def test_an_answer_must_fit_its_schema_exactly(self, text: str) -> None:
+        class Loose(Mind):
+            def _text(self, request: Any, fields: list[str]) -> str:
+                return text if "response_format" in fields else super()._text(request, fields)
+
+        told = await found(Loose())
+        assert told["response_format"].works is False
+        assert told["json_object"].works is True
+
+    @pytest.mark.parametrize(
+        ("name", "arguments"), [("other", '{"city": "Paris"}'), ("get_weather", "{"), ("get_weather", '{"place": 1}')]
+    )
+    async def test_a_call_must_fit_its_tool(self, name: str, arguments: str) -> None:
+        class Wild(Mind):
+            def _answer(self, request: Any, fields: list[str]) -> Any:
+                chunks = super()._answer(request, fields)
+                if request.tools:
+                    chunks[0].choices[0].delta.tool_calls[0].function = DeltaFunction(name, arguments)
+                return chunks
+
+        told = await found(Wild())
+        assert [told[field].works for field in ("tools", "tool_choice")] == [False, False]
 
 
 class TestWhatIsNotFoundOut:
