@@ -88,7 +88,7 @@ def run(folder: Path, rounds: int) -> list[Row]:
     """Forced calls in every way, and ``auto`` with and without its grammar. Raises where an answer is neither a valid
     call nor cut, where more were cut than may be, and where a stream comes to another answer."""
     rows: list[Row] = []
-    with Service(folder, threads=2) as service:
+    with Service(folder, 2, "--exact") as service:  # streamed and whole are asked in different company
         for case in CASES:
             rows += asyncio.run(_forced(service, case))
     _judge(rows)

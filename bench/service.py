@@ -20,12 +20,12 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Service:
-    """The gateway and its engine, serving the model in ``folder``. A context: entered when ``/health`` says ready."""
+    """The gateway and its engine, serving the model in ``folder`` with ``options``. A context: entered when ``/health`` says ready."""
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    def __init__(self, folder: Path, threads: int = 1, *options: str) -> None:
         self._room = tempfile.TemporaryDirectory(prefix="tertulia-bench-")
         self._folder = folder
-        self._threads = threads
+        self._options = ["--threads", str(threads), *options]
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
         self.seconds = 0.0
@@ -44,7 +44,7 @@ class Service:
             raise RuntimeError(f"the model can't be pulled:\n{self._said()}")
         port = self.url.rpartition(":")[2]
         started = time.perf_counter()
-        self._process = self._run("serve", "--model", "bench", "--port", port, "--threads", str(self._threads))
+        self._process = self._run("serve", "--model", "bench", "--port", port, *self._options)
         self._await(120)
         self.seconds = time.perf_counter() - started
         return self

@@ -20,7 +20,7 @@ def run(folder: Path, rounds: int) -> list[Row]:
     seconds: list[float] = []
     memory: list[float] = []
     for _ in range(max(rounds * 3 // 5, 1)):
-        with Service(folder, threads=0) as service:
+        with Service(folder, 0) as service:
             seconds.append(service.seconds)
             memory.append(service.memory()["gateway"])
     rows = [Row("start", "tertulia serve", {"ready after s": median(seconds), "gateway MB": median(memory)})]
