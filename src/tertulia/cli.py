@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tertulia import __version__
-from tertulia.commands import chat, models, serve
+from tertulia.commands import chat, models, probe, run, serve, token, usage
 from tertulia.commands.start import Run
 from tertulia.errors import TertuliaError
 
@@ -60,7 +60,11 @@ def parser() -> argparse.ArgumentParser:
 
     serve.add(add)
     chat.add(add)
+    run.add(add)
     models.add(add)
+    probe.add(add)
+    token.add(add)
+    usage.add(add)
     serve.add_engine(add)
     return root
 
