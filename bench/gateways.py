@@ -135,7 +135,7 @@ def _tokens(path: Path, count: int) -> str:
 
     async def make() -> str:
         async with Ledger(path) as ledger:
-            return [await ledger.new(f"caller{number}", "inference") for number in range(count)][-1]
+            return [await ledger.new(f"caller{number}") for number in range(count)][-1]
 
     return asyncio.run(make())
 

@@ -20,7 +20,8 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Service:
-    """The gateway and its engine, serving the model in ``folder`` with ``options``. A context: entered when ``/health`` says ready."""
+    """The gateway and its engine, serving the model in ``folder`` with ``options``. A context: entered when ``/health``
+    says ready."""
 
     def __init__(self, folder: Path, threads: int = 1, *options: str) -> None:
         self._room = tempfile.TemporaryDirectory(prefix="tertulia-bench-")
