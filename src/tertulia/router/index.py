@@ -98,6 +98,7 @@ class Index:
             price=listing.price or party.price,
             fields=fields,
             live=listing.live,
+            author=listing.author,
         )
 
     def _at_home(self, card: ModelCard) -> Candidate:
@@ -260,6 +261,7 @@ class Index:
             supports_structured_output=fields.get("response_format"),
             first_token_latency_ms=round(state.latency * 1000, 1) if state and state.latency is not None else None,
             throughput=round(state.speed, 2) if state and state.speed is not None else None,
+            is_model_author=one.author or None,
             capabilities={name: works for name, (works, _) in found.items()},
             probed={name: when for name, (_, when) in found.items()},
         )

@@ -39,6 +39,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     price: tuple[float, float] | None = None
     fields: Mapping[str, bool] = {}
     live: bool = True
+    author: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
