@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from tertulia.types import Backend, ChatRequest, Image, Message
+from tertulia.types import Backend, ChatRequest, Image, Text
 
 LOCAL = "local"
 POLICIES = ("fastest", "cheapest", "preferred")
@@ -68,35 +68,49 @@ def read_wish(name: str, providers: Mapping[str, object]) -> Wish:
     return Wish(name)
 
 
+_PLAIN = (
+    "tool_prompt",
+    "structured_outputs",
+    "seed",
+    "logit_bias",
+    "stop",
+    "reasoning_effort",
+    "frequency_penalty",
+    "presence_penalty",
+    "top_k",
+    "min_p",
+)
+
+
 def needs(request: ChatRequest) -> tuple[str, ...]:
     """The fields of ``request`` that not every provider honours, by the names that tables and probes have for them."""
-    wanted = {
-        "image": any(_shows(message) for message in request.messages),
-        "tools": bool(request.tools) and request.tool_choice != "none",
-        "tool_choice": request.tool_choice not in (None, "auto", "none"),
-        "response_format": request.response_format is not None and request.response_format.get("type") != "text",
-        "n": (request.n or 1) > 1,
-        "logprobs": bool(request.logprobs),
-    }
-    plain = (
-        "tool_prompt",
-        "structured_outputs",
-        "seed",
-        "logit_bias",
-        "stop",
-        "reasoning_effort",
-        "frequency_penalty",
-        "presence_penalty",
-        "top_k",
-        "min_p",
-    )
-    wanted |= {name: getattr(request, name) is not None for name in plain}
-    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+    wanted = [name for name in _PLAIN if getattr(request, name) is not None]
+    if request.tools and request.tool_choice != "none":
+        wanted.append("tools")
+        if request.tool_choice not in (None, "auto"):
+            wanted.append("tool_choice")
+    if request.response_format is not None and request.response_format.get("type") != "text":
+        wanted.append("response_format")
+    if request.n is not None and request.n > 1:
+        wanted.append("n")
+    if request.logprobs:
+        wanted.append("logprobs")
+    for message in request.messages:
+        if type(message.content) is list and any(isinstance(part, Image) for part in message.content):
+            wanted.append("image")
+            break
+    return tuple(wanted)
 
 
 def length(request: ChatRequest) -> int:
     """The fewest tokens that prompt and answer can be expected to have together."""
-    characters = sum(_size(message) for message in request.messages)
+    characters = 0
+    for message in request.messages:
+        content = message.content
+        if type(content) is str:
+            characters += len(content)
+        elif content:
+            characters += sum(len(part.text) for part in content if isinstance(part, Text))
     return characters // CHARACTERS + (request.max_completion_tokens or request.max_tokens or 1)
 
 
@@ -136,14 +150,3 @@ def order(
         return state.resting, first, place.get(candidate.provider, len(place)), index
 
     return [candidates[index] for index in sorted(range(len(candidates)), key=rank)]
-
-
-def _shows(message: Message) -> bool:
-    return isinstance(message.content, list) and any(isinstance(part, Image) for part in message.content)
-
-
-def _size(message: Message) -> int:
-    content = message.content
-    if isinstance(content, list):
-        return sum(0 if isinstance(part, Image) else len(part.text) for part in content)
-    return len(content) if content else 0
