@@ -158,3 +158,10 @@ async def test_every_attempt_is_in_the_log(setup: Setup) -> None:
         ("together", "failed_over", 0),
         ("groq", "ok", 0),
     ]
+
+
+async def test_where_nothing_more_may_be_tried_the_log_ends_with_the_error(setup: Setup) -> None:
+    router = setup.router(party("together", Far(GONE)), party("groq"), retry_budget=0.0)
+    with pytest.raises(Upstream):
+        await chunks(router, asked())
+    assert [spent.outcome for spent in setup.spent] == ["upstream_error"]

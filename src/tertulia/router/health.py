@@ -103,9 +103,13 @@ class Budget:
         """A request has come."""
         self._left = min(self._left + self._ratio, RESERVE)
 
+    @property
+    def any(self) -> bool:
+        """Whether one more attempt may be made."""
+        return self._left >= 1
+
     def take(self) -> bool:
         """Whether one more attempt may be made, which is then counted."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        allowed = self.any
+        self._left -= allowed
+        return allowed

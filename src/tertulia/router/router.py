@@ -218,7 +218,7 @@ class Answer:
 
     def _more(self) -> bool:
         """Whether anybody is left to ask."""
-        if self._tries >= self._router.settings.attempts:
+        if self._tries >= self._router.settings.attempts or not (self._parts or self._router.budget.any):
             return False
         candidate, wait = self._once_more()
         return bool(self._waiting) or (candidate is not None and wait <= PATIENCE)
