@@ -1,7 +1,7 @@
 """A Backend whose answers are known beforehand, for tests of everything above it.
 
 It says the words of the last message back, one a chunk. A message of directives (``!0.5 !die one two``) makes it wait,
-fail, or die on the way. ``python -m echo --socket P`` serves it as a child process does.
+fail, or die on the way. ``python -m echo --socket P`` serves it as a child process does, ``--port N`` as a server.
 """
 
 import argparse
@@ -162,9 +162,12 @@ def text(content: object) -> str:
 
 
 def main() -> None:
-    """Serve an Echo on a Unix socket, as ``tertulia engine`` serves an engine; with faults in starting, if asked."""
+    """Serve an Echo on a Unix socket, as ``tertulia engine`` serves an engine, or at a port; with faults in starting,
+    if asked."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--socket", type=Path, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket", type=Path)
+    where.add_argument("--port", type=int)
     parser.add_argument("--load", type=float, default=0, help="seconds that it takes to load")
     parser.add_argument("--fail", action="store_true", help="die while loading")
     parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM and the end of standard input")
@@ -183,6 +186,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
     config = Config()
     config.server.grace = 0.2
+    config.server.port = options.port or 0
     backend = Echo()
     backend.ready = not options.load
     if options.load:
@@ -191,7 +195,7 @@ async def _serve(options: argparse.Namespace) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         async with running(backend, config, socket=options.socket):
             await asyncio.sleep(3600)
-    await serve(backend, config, socket=options.socket, orphan_stops=True)
+    await serve(backend, config, socket=options.socket, orphan_stops=options.port is None)
 
 
 if __name__ == "__main__":

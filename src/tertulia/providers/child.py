@@ -240,6 +240,8 @@ class Child:
             if late := await self._get_ready(life, process):
                 return late
             if deaf := await self._watch(life, process):
+                self._why = deaf
+                self._become("restarting")  # it takes a while to end, and nobody shall ask it meanwhile
                 return deaf
             _signal(process, signal.SIGKILL)  # what it has left behind
             await asyncio.wait([listening], timeout=1)
