@@ -19,9 +19,11 @@ setup: .venv/.runtime
 serve: .venv/.runtime
 	@$(BIN)/tertulia serve $(ARGS)
 
-# The tests with a real model need the default one; without it they are skipped, by name.
+# The tests with a real model need the default one, those with JavaScript clients node 20 and npm; without them they are
+# skipped, by name.
 test: .venv/.dev
 	@$(BIN)/tertulia pull smollm2 || echo "Going on without the default model."
+	@$(MAKE) -s tests/js/node_modules/.ready || echo "Going on without the JavaScript clients."
 	$(BIN)/python -m pytest -q $(ARGS)
 
 check: .venv/.dev
@@ -47,7 +49,7 @@ lock:
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-litellm
+	rm -rf .venv .venv-bench .venv-litellm tests/js/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -61,6 +63,10 @@ clean:
 
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+tests/js/node_modules/.ready: tests/js/package.json tests/js/package-lock.json
+	cd tests/js && npm ci --silent
 	@touch $@
 
 .venv-bench/.ready: requirements.lock bench/requirements.txt bench/schemas.txt pyproject.toml

@@ -41,6 +41,7 @@ class Errand:
         self._argv = argv
         self._environ = environ
         self._process: Process | None = None
+        self._early: list[signal.Signals] | None = None  # what came while the command was being started
 
     async def work(self) -> None:
         """Serve until the command has ended. Raises what kept the server from it."""
@@ -66,17 +67,17 @@ class Errand:
         """The server's handling of signals gives way to ours: they are the command's, once there is one."""
         loop = asyncio.get_running_loop()
 
-        def pass_on(number: signal.Signals) -> None:
-            if self._process is None:
+        def heed(number: signal.Signals) -> None:
+            if self._process is not None:
+                _pass_on(number, self._process)
+            elif self._early is not None:
+                self._early.append(number)
+            elif work is not None:
                 self.status = 128 + number
-                if work is not None:
-                    work.cancel()
-            elif not (number in (signal.SIGINT, signal.SIGQUIT) and _typed()):
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.send_signal(number)
+                work.cancel()
 
         for number in _SIGNALS:
-            loop.add_signal_handler(number, pass_on, number)
+            loop.add_signal_handler(number, heed, number)
         try:
             yield
         finally:
@@ -89,15 +90,25 @@ class Errand:
             async with Proxy(address, room, _beyond(self._environ)) as proxy:
                 files = trust(self._environ, proxy.authority, room)
                 env = {**self._environ, **variables(self._environ, address, proxy.url), **files}
+                early = self._early = []
                 try:
                     process = self._process = await asyncio.create_subprocess_exec(*self._argv, env=env)
                 except OSError as error:
                     raise SetupError(f"{self._argv[0]} can't be run: {error.strerror or error}") from None
                 try:
+                    for number in early:
+                        _pass_on(number, process)
                     status = await process.wait()  # the command takes what time it takes
                 finally:
                     await _end(process)
         return status if status >= 0 else 128 - status
+
+
+def _pass_on(number: signal.Signals, process: Process) -> None:
+    """Tell the command, unless it knows: what is typed in a terminal reaches all of its foreground."""
+    if number not in (signal.SIGINT, signal.SIGQUIT) or not _foreground():
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
 
 
 async def _end(process: Process) -> None:
@@ -112,8 +123,8 @@ async def _end(process: Process) -> None:
         await process.wait()
 
 
-def _typed() -> bool:
-    """Whether this runs in a terminal's foreground: then Ctrl-C has reached the command, too."""
+def _foreground() -> bool:
+    """Whether this runs in a terminal's foreground."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
