@@ -97,7 +97,8 @@ TOOL = Tool(function=Function(name="f"))
         (asked(tools=[TOOL], tool_choice="none"), ()),
         (asked(tools=[TOOL], tool_choice="required"), ("tools", "tool_choice")),
         (asked(response_format={"type": "text"}), ()),
-        (asked(response_format={"type": "json_object"}), ("response_format",)),
+        (asked(response_format={"type": "json_object"}), ("json_object",)),
+        (asked(response_format={"type": "json_object", "schema": {}}), ("response_format",)),
         (asked(logprobs=True, n=2, seed=1), ("n", "logprobs", "seed")),
         (asked(n=1, logprobs=False, tool_prompt="x"), ("tool_prompt",)),
     ],
@@ -110,6 +111,8 @@ def test_a_field_that_nobody_knows_of_excludes_nobody() -> None:
     assert lacks(candidate("groq"), ("logprobs", "n"), 10) == []
     assert lacks(candidate("groq", fields={"logprobs": False, "n": True}), ("logprobs", "n"), 10) == ["logprobs"]
     assert lacks(candidate("groq", context=100), (), 101) == ["context"]
+    assert lacks(candidate("groq", fields={"response_format": False}), ("json_object",), 1) == ["json_object"]
+    assert lacks(candidate("groq", fields={"response_format": False, "json_object": True}), ("json_object",), 1) == []
 
 
 def test_the_length_is_what_it_is_at_least() -> None:

@@ -68,6 +68,7 @@ def read_wish(name: str, providers: Mapping[str, object]) -> Wish:
     return Wish(name)
 
 
+ANY_OBJECT = {"type": "json_object"}
 _PLAIN = (
     "tool_prompt",
     "structured_outputs",
@@ -89,8 +90,9 @@ def needs(request: ChatRequest) -> tuple[str, ...]:
         wanted.append("tools")
         if request.tool_choice not in (None, "auto"):
             wanted.append("tool_choice")
-    if request.response_format is not None and request.response_format.get("type") != "text":
-        wanted.append("response_format")
+    form = request.response_format
+    if form is not None and form.get("type") != "text":
+        wanted.append("json_object" if form == ANY_OBJECT else "response_format")
     if request.n is not None and request.n > 1:
         wanted.append("n")
     if request.logprobs:
@@ -116,7 +118,10 @@ def length(request: ChatRequest) -> int:
 
 def lacks(candidate: Candidate, wanted: Sequence[str], tokens: int) -> list[str]:
     """What of ``wanted`` a candidate is known not to honour; ``context`` where ``tokens`` are more than it takes."""
-    missing = [name for name in wanted if candidate.fields.get(name) is False] if candidate.fields else []
+    fields = candidate.fields
+    if fields and "json_object" in wanted and "json_object" not in fields:
+        fields = {**fields, "json_object": fields.get("response_format", True)}
+    missing = [name for name in wanted if fields.get(name) is False] if fields else []
     if candidate.context and tokens > candidate.context:
         missing.append("context")
     return missing

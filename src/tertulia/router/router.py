@@ -181,7 +181,7 @@ class Answer:
 
     def _sent(self, candidate: Candidate) -> ChatRequest:
         request = go_on(self._request, self._parts) if self._parts else self._request
-        return structs.replace(request, model=candidate.id, models=None, continue_=None)
+        return structs.replace(request, model=candidate.id, models=None, continue_=None, asked=candidate.model)
 
     def _settle(self, chunk: Chunk, part: Part) -> Chunk:
         """``chunk`` as the caller is to see it: one answer, whoever it came from."""
