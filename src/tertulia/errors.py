@@ -20,21 +20,27 @@
         ├── ConfigError
         └── StoreError
 
-Status, type, code and whether another try may help are class attributes. An error carries strings and numbers, never
-requests. There is no 503: a popular JavaScript client answers it by asking again without pause.
+Type and code are class attributes, status and whether another try may help (``retryable``) are so unless a provider's
+own are kept. An error carries strings and numbers, never requests. There is no 503: a popular JavaScript client answers
+it by asking again without pause.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
+
+HIDDEN = "[key]"
 
 
 class TertuliaError(Exception):
     """An error that is told to the caller: ``message`` says what happened and what would work, ``param`` names the
-    field at fault (``messages[0].role``)."""
+    field at fault (``messages[0].role``). ``retryable`` is whether another try, or another backend, may do better.
+    ``told`` is the code that a provider gave it; the caller sees that one, our own figures and logs see ``code``."""
 
     status: int = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = None
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
+    told: str | None = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -42,6 +48,19 @@ class TertuliaError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.route: list[Any] = []
+
+    def reword(self, message: str) -> None:
+        """Say something else."""
+        self.message = message
+        self.args = (message,)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Leave ``secrets`` out of everything that it says; words of three letters are none."""
+        for secret in secrets:
+            if len(secret) > 3 and secret in f"{self.message} {self.param} {self.told}":
+                self.reword(self.message.replace(secret, HIDDEN))
+                self.param = self.param and self.param.replace(secret, HIDDEN)
+                self.told = self.told and self.told.replace(secret, HIDDEN)
 
 
 class BadRequest(TertuliaError):

@@ -3,7 +3,10 @@
 An address is ``http://host:port``, ``https://host/base`` or ``unix:/path/of/a/socket``.
 """
 
+import asyncio
+import contextlib
 import os
+import zlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -17,6 +20,7 @@ from tertulia.errors import ConfigError, Timeout, TooLarge, Upstream
 _UNIX = "unix:"
 _FAULTS = (aiohttp.ClientError, OSError, TimeoutError)
 _NONE_ADDED = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
+_GZIP = zlib.MAX_WBITS + 16
 MEBI = 1 << 20
 
 
@@ -96,13 +100,15 @@ class Net:
 class Reply:
     """An answer on its way. Read it to its end or close it: an unread one keeps its connection."""
 
-    __slots__ = ("_address", "_response", "headers", "status")
+    __slots__ = ("_address", "_packed", "_response", "headers", "status")
 
     def __init__(self, response: aiohttp.ClientResponse, address: str) -> None:
         self._response = response
         self._address = address
         self.status: int = response.status
         self.headers: CIMultiDictProxy[str] = response.headers
+        coding = self.headers.get("Content-Encoding")
+        self._packed = Packed(coding) if coding else None
 
     def bound(self, silence: float) -> None:
         """From here on the other side may pause for ``silence`` seconds (0: for ever)."""
@@ -112,9 +118,21 @@ class Reply:
             connection.protocol.start_timeout()
 
     async def piece(self) -> bytes:
-        """What has come since the last call, or will come next; empty at the end. Raises Upstream if it is cut off."""
+        """What has come since the last call, or will come next; empty at the end. Raises Upstream if it is cut off, or
+        packed in a way that can't be undone."""
         try:
-            return await self._response.content.readany()
+            if self._packed is None:
+                return await self._response.content.readany()
+            while True:
+                if piece := self._packed.more():
+                    return piece
+                if not (data := await self._response.content.readany()):
+                    self._packed.end()
+                    return b""
+                self._packed.add(data)
+        except zlib.error as error:
+            self._response.close()
+            raise Upstream(f"{self._address} packed its answer in a way that can't be undone: {error}") from None
         except _FAULTS as fault:
             self._response.close()
             raise _translate(fault, self._address) from fault
@@ -130,12 +148,66 @@ class Reply:
                 raise TooLarge(f"{self._address} answered more than {limit} bytes")
         return b"".join(pieces)
 
+    async def rest(self, seconds: float) -> None:
+        """Wait so long for an end that must be near: then :meth:`close` needn't hang up."""
+        if not self._response.content.at_eof():
+            with contextlib.suppress(TimeoutError, *_FAULTS):
+                async with asyncio.timeout(seconds):
+                    await self._response.content.readany()
+
     def close(self) -> None:
         """Give the connection back if all has been read, else hang up."""
         if self._response.content.at_eof():
             self._response.release()
         else:
             self._response.close()
+
+
+class Packed:
+    """An answer in gzip or deflate, undone as it comes, a bounded piece at a time: a small answer that unpacks to
+    gigabytes never is in memory as a whole. Raises zlib.error for what can't be undone, or is cut off."""
+
+    def __init__(self, coding: str, most: int = MEBI) -> None:
+        self._coding = coding.strip().lower()
+        self._most = most
+        self._waiting = b""
+        self._undo = zlib.decompressobj(_GZIP)
+        self._begun = self._full = False
+
+    def add(self, data: bytes) -> None:
+        """Take what has come."""
+        if not self._begun:
+            self._begun = True
+            if self._coding in ("deflate", "x-deflate"):  # in zlib's wrapping, as the standard says, or without it
+                self._undo = zlib.decompressobj(zlib.MAX_WBITS if data[0] & 15 == 8 else -zlib.MAX_WBITS)
+            elif self._coding in ("identity", ""):
+                self._coding = ""
+            elif self._coding not in ("gzip", "x-gzip"):
+                raise zlib.error(f"{self._coding[:20]} was not asked for")
+        self._waiting += data
+
+    def more(self) -> bytes:
+        """The next piece of what was taken; empty when there is none."""
+        while self._waiting or self._full:
+            if not self._coding:
+                piece, self._waiting = self._waiting, b""
+                return piece
+            if self._undo.eof:  # gzip may have several parts; what else stands behind the end is padding
+                if self._waiting[:2] != b"\x1f\x8b":
+                    self._waiting, self._full = b"", False
+                    break
+                self._undo = zlib.decompressobj(_GZIP)
+            piece = self._undo.decompress(self._waiting, self._most)
+            self._full = len(piece) == self._most  # there may be more that needs no more of what is waiting
+            self._waiting = self._undo.unused_data if self._undo.eof else self._undo.unconsumed_tail
+            if piece:
+                return piece
+        return b""
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if self._begun and self._coding and not self._undo.eof:
+            raise zlib.error("it is not whole")
 
 
 def _translate(fault: BaseException, address: str) -> Upstream:

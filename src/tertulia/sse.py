@@ -22,6 +22,7 @@ class Feed:
         self._waiting = 0
         self._data: list[bytes] = []
         self._limit = limit
+        self._begun = False
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The data of every event that ``piece`` completes, in order."""
@@ -43,6 +44,9 @@ class Feed:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = text.split(b"\n")
         rest += held
+        if not self._begun and lines:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")  # a byte order mark
         self._rest = [rest] if rest else []
         events: list[bytes] = []
         for line in lines:
@@ -53,6 +57,8 @@ class Feed:
                     self._waiting = len(rest)
             elif line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif line == b"data":
+                self._data.append(b"")
         if not self._data:  # comments and the like are gone for good
             self._waiting = len(rest)
         return events

@@ -97,12 +97,16 @@ class StreamOptions(Struct, omit_defaults=True):
     include_usage: bool | None = None
 
 
+HOP = "x-tertulia-hop"
+
+
 class Caller(Struct, frozen=True):
     """Who asks, and under which request id it is logged. Set by the server, never read from a body.
 
     ``token`` is the id of the caller's token in the ledger, 0 where there is none. ``provider`` is one that the address
     named (``/together/v1/...``): it is not replaced. ``headers`` are those of the request that may travel on to a
-    provider; ``bearer`` is the caller's own token, for a provider that is configured to be given it."""
+    provider; ``bearer`` is the caller's own token, for a provider that is configured to be given it. ``hops`` are the
+    servers like this one that it has come through, this one last, as the header ``HOP`` tells the next."""
 
     name: str = "local"
     request_id: str = ""
@@ -110,6 +114,7 @@ class Caller(Struct, frozen=True):
     provider: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     bearer: str = ""
+    hops: str = ""
 
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -120,8 +125,9 @@ class ChatRequest(Struct, kw_only=True, omit_defaults=True):
     """A request for a chat completion: the page's ``input.json``, OpenAI's additions, and the sampling fields that
     every engine has and neither names. ``None`` means "not said".
 
-    Three fields never travel: ``extra`` keeps the body's unknown fields (they are passed on beside the known ones),
-    ``warnings`` says what reading the body had to leave aside, ``caller`` is the server's."""
+    Four fields never travel: ``extra`` keeps the body's unknown fields (they are passed on beside the known ones),
+    ``warnings`` says what reading the body had to leave aside, ``caller`` is the server's, ``asked`` is our name for
+    the model where ``model`` is a provider's."""
 
     messages: Annotated[list[Message], Meta(min_length=1)]
     model: str | None = None
@@ -161,6 +167,7 @@ class ChatRequest(Struct, kw_only=True, omit_defaults=True):
     extra: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     caller: Caller = field(default_factory=Caller)
+    asked: str = ""
 
 
 # ---------------------------------------------------------------- the answer

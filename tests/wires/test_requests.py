@@ -150,7 +150,7 @@ def test_null_is_the_same_as_not_said():
     nulls = {
         name: None
         for name in ChatRequest.__struct_encode_fields__
-        if name not in ("messages", "extra", "warnings", "caller")
+        if name not in ("messages", "extra", "warnings", "caller", "asked")
     }
     assert read(**nulls) == read()
 

@@ -8,7 +8,7 @@ import msgspec
 from tertulia import __version__
 from tertulia.types import ChatRequest, Chunk, Completion, ModelCard
 
-_PRIVATE = {"ChatRequest": ("extra", "warnings", "caller"), "Chunk": ("raw", "meta")}
+_PRIVATE = {"ChatRequest": ("extra", "warnings", "caller", "asked"), "Chunk": ("raw", "meta")}
 _ERRORS = {
     "400": "The request can't be answered as it is; `param` names the field at fault.",
     "401": "A token is needed.",

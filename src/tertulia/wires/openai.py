@@ -3,16 +3,13 @@
 The server reads requests and writes answers with it, providers write requests and read answers.
 """
 
-import time
-from collections.abc import Iterable, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET, structs
 
-from tertulia import errors
-from tertulia.errors import BadRequest, TertuliaError, Upstream
+from tertulia.errors import BadRequest, Upstream
 from tertulia.types import (
     Attempt,
     CallFunction,
@@ -28,10 +25,13 @@ from tertulia.types import (
     Tool,
     ToolCall,
 )
+from tertulia.wires import faults
+from tertulia.wires.faults import read_error as read_error
+from tertulia.wires.faults import write_error as write_error
 from tertulia.wires.refusal import refuse, show
 from tertulia.wires.tools import check_tools, settle_choice, settle_history
 
-_OURS = frozenset({"extra", "warnings", "caller"})
+_OURS = frozenset({"extra", "warnings", "caller", "asked"})
 _SPELT = {
     name: spelt
     for name, spelt in zip(ChatRequest.__struct_fields__, ChatRequest.__struct_encode_fields__, strict=True)
@@ -43,7 +43,7 @@ _PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
 _CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
 _TOOL, _FUNCTION = frozenset(Tool.__struct_fields__), frozenset(Function.__struct_fields__)
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_NULL_USAGE = b',"usage":null}'
+_NULL_USAGE = b',"usage":null'
 
 _encoder = msgspec.json.Encoder()
 _chunks = msgspec.json.Decoder(Chunk)
@@ -79,10 +79,20 @@ def read_request(body: bytes) -> ChatRequest:
 
 def write_request(request: ChatRequest) -> bytes:
     """The body that ``request`` is sent on with: unknown fields kept, what is ours left out."""
+    return write_fields(fields_of(request))
+
+
+def fields_of(request: ChatRequest) -> dict[str, Any]:
+    """What ``request`` says, by its fields' names on the wire."""
     fields: dict[str, Any] = {
         spelt: value for name, spelt in _SPELT.items() if (value := getattr(request, name)) is not None
     }
     fields.update(request.extra)
+    return fields
+
+
+def write_fields(fields: dict[str, Any]) -> bytes:
+    """A body of these fields. Raises BadRequest for what can't be said in JSON."""
     try:
         return _encoder.encode(fields)
     except RecursionError:
@@ -206,7 +216,7 @@ def _read_odd(data: bytes) -> Chunk:
         raise Upstream(f"the backend sent an event that is {show(plain)}, not a chunk")
     fields = cast(dict[str, Any], plain)
     if fields.get("error"):
-        raise _told(0, fields, None)
+        raise faults.told(0, fields)
     try:  # a stranger's "raw" or "meta" is not ours
         return msgspec.convert({k: v for k, v in fields.items() if k not in ("raw", "meta", "comment")}, Chunk)
     except msgspec.ValidationError as complaint:
@@ -224,17 +234,17 @@ def write_chunk(chunk: Chunk, include_usage: bool = False) -> bytes:
             if not include_usage:
                 return raw
             if raw.endswith(b"}"):
-                return raw[:-1] + _NULL_USAGE
+                return raw[:-1] + _NULL_USAGE + b"}"
         elif include_usage:
             return raw
-        elif usage is None and raw.endswith(_NULL_USAGE):
-            return raw[: -len(_NULL_USAGE)] + b"}"
+        elif usage is None and _NULL_USAGE in raw:
+            return raw.replace(_NULL_USAGE, b"", 1)
     if usage is None or (usage and not include_usage):
         usage = UNSET
     if isinstance(raw, bytes) or chunk.meta or usage is not chunk.usage:
         chunk = structs.replace(chunk, raw=UNSET, meta=UNSET, usage=usage)
     data = _encoder.encode(chunk)
-    return data[:-1] + _NULL_USAGE if include_usage and usage is UNSET else data
+    return data[:-1] + _NULL_USAGE + b"}" if include_usage and usage is UNSET else data
 
 
 def write_completion(completion: Completion) -> bytes:
@@ -286,73 +296,3 @@ def read_count(body: bytes) -> int:
         return int(msgspec.json.decode(body)["input_tokens"])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError) as error:
         raise Upstream(f"the backend sent a count that can't be read: {error}") from None
-
-
-# ---------------------------------------------------------------- errors
-
-
-def write_error(error: TertuliaError) -> bytes:
-    """The body, or the event, that tells ``error``."""
-    told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    try:
-        return _encoder.encode({"error": told})
-    except UnicodeEncodeError:  # half a surrogate pair got into the message
-        told["message"] = error.message.encode("utf-8", "replace").decode()
-        told["param"] = error.param and error.param.encode("utf-8", "replace").decode()
-        return _encoder.encode({"error": told})
-
-
-def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> TertuliaError:
-    """The error that a response with ``status`` tells, in any of the shapes that servers give it."""
-    retry_after = _seconds(headers.get("Retry-After"))
-    try:
-        plain = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        plain = None
-    if isinstance(plain, dict) and plain:
-        return _told(status, cast(dict[str, Any], plain), retry_after)
-    text = " ".join(body.decode("utf-8", "replace").split())
-    if len(text) > 200 or text.startswith("<"):
-        text = ""
-    message = f"the backend answered {status}{': ' if text else ''}{text}"
-    return errors.by_status(status)(message, retry_after=retry_after)
-
-
-_BY_CODE: dict[str, type[TertuliaError]] = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, TertuliaError) and kind.code
-}
-_BY_TYPE: dict[str, type[TertuliaError]] = {
-    "invalid_request_error": errors.BadRequest,
-    "validation": errors.BadRequest,
-    "template_error": errors.TemplateRefused,
-    "rate_limit_error": errors.Busy,
-    "overloaded": errors.Busy,
-}
-
-
-def _told(status: int, plain: dict[str, Any], retry_after: int | None) -> TertuliaError:
-    """The error in ``plain``; a status of 0 means that it came inside a stream."""
-    error = plain.get("error")
-    inner = cast(dict[str, Any], error) if isinstance(error, dict) else plain
-    message = inner.get("message") or (error if isinstance(error, str) else None) or f"the backend answered {status}"
-    code, kind, param = inner.get("code"), inner.get("type") or plain.get("error_type"), inner.get("param")
-    told = inner.get("http_status_code") or (code if isinstance(code, int) else 0)
-    if isinstance(told, int) and not status:
-        status = told
-    found = _BY_CODE.get(code) if isinstance(code, str) else None
-    if found is None or (status and found.status != status):
-        found = errors.by_status(status) if status else _BY_TYPE.get(kind if isinstance(kind, str) else "", Upstream)
-    return found(str(message), param=param if isinstance(param, str) else None, retry_after=retry_after)
-
-
-def _seconds(retry_after: str | None) -> int | None:
-    if not retry_after:
-        return None
-    if retry_after.isascii() and retry_after.isdigit():
-        return int(retry_after[:9])
-    try:
-        return max(0, round(parsedate_to_datetime(retry_after).timestamp() - time.time()))
-    except ValueError:
-        return None
