@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -16,11 +17,12 @@ from tertulia.server.metrics import Metrics
 from tertulia.server.models import Models
 from tertulia.server.stream import Stream
 from tertulia.server.watch import Watch
-from tertulia.types import Backend, Caller, ChatRequest, Chunk
+from tertulia.types import HOP, Backend, Caller, ChatRequest, Chunk
 from tertulia.wires import openai
 
 PASSED = ("X-HF-Bill-To",)
 """Headers of a request that go on to a provider."""
+_HOPS = 100
 
 
 class Chats:
@@ -32,6 +34,7 @@ class Chats:
         self._server = server
         self._metrics = metrics
         self._running: set[Watch] = set()
+        self._own = os.urandom(6).hex()
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -76,8 +79,16 @@ class Chats:
             provider=exchange.provider,
             headers={name: value for name in PASSED if (value := exchange.request.headers.get(name))},
             bearer=exchange.bearer,
+            hops=self._hop(exchange.request.headers.get(HOP, "")),
         )
         return request
+
+    def _hop(self, hops: str) -> str:
+        """The servers that a request has come through, this one last. Raises Upstream where it has been here before."""
+        names = [name for name in hops.split(",") if name.isascii() and name.isalnum()][-_HOPS:] if hops else []
+        if self._own in names:
+            raise Upstream("this request has come back to the server that sent it: a provider leads back here")
+        return ",".join([*names, self._own])
 
     def _model(self, exchange: Exchange, request: ChatRequest) -> str:
         """The id of the model that is asked for. Where the address names a provider, or the model, that is kept as it
