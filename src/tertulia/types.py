@@ -100,9 +100,6 @@ class StreamOptions(Struct, omit_defaults=True):
 HOP = "x-tertulia-hop"
 
 
-HOP = "x-tertulia-hop"
-
-
 class Caller(Struct, frozen=True):
     """Who asks, and under which request id it is logged. Set by the server, never read from a body.
 
