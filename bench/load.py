@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -36,8 +36,7 @@ class _Client(asyncio.Protocol):
         self.bad = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._next()
 
     def _next(self) -> None:
@@ -67,6 +66,8 @@ class _Client(asyncio.Protocol):
 
     def _end(self, text: bytes) -> None:
         self.whole.append(time.perf_counter() - self._began)
+        if self._stream:
+            text = _joined(text)
         good = text.startswith(b"HTTP/1.1 200") and b'"completion_tokens":50' in text.replace(b": ", b":")
         if self._stream:
             good = good and _END in text and text.count(b"data: {") >= 49 and b" word46" in text
@@ -76,6 +77,18 @@ class _Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._done.done():
             self._done.set_exception(exc or ConnectionError("the connection was closed"))
+
+
+def _joined(text: bytes) -> bytes:
+    """An answer in chunks (of HTTP) without what stands between them."""
+    head, _, rest = text.partition(b"\r\n\r\n")
+    pieces = [head]
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size, 16)
+        pieces.append(rest[:length])
+        rest = rest[length + 2 :]
+    return b"".join(pieces)
 
 
 async def load(port: int, path: str, model: str, token: str, stream: bool, count: int, at_once: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ It prints its port. A streamed request gets 50 chunks, each written by itself, `
 import argparse
 import asyncio
 import re
+from typing import cast
 
 import uvloop
 
@@ -51,8 +52,7 @@ class Upstream(asyncio.Protocol):
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
