@@ -160,6 +160,19 @@ async def test_stopping_ends_it_and_leaves_nothing(make: Make):
         await all_of(child.chat(said("one")))
 
 
+async def test_stopping_one_that_is_just_being_ended_waits_for_it(make: Make):
+    child = make("--deaf", grace=0.5, check=0.05, deaf=0.2)
+    child.start()
+    await text(child, "one")
+    pid = child.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    await until(lambda: not child.ready)
+    assert alive(pid)
+    await child.stop()
+    assert not alive(pid)
+
+
 async def test_one_that_does_not_listen_is_killed(make: Make):
     child = make("--deaf", grace=0.2)
     child.start()
@@ -198,8 +211,8 @@ async def test_one_that_lives_but_does_not_answer_is_replaced(make: Make):
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(Upstream, match=r"died while it was answering: it answered nothing for 0\.4 s"):
         await all_of(child.chat(said("two")))
-    assert not alive(pid)
     assert await text(child, "three") == "three"
+    assert not alive(pid)
 
 
 async def test_one_that_answers_a_chat_is_well_whatever_its_checks_say():

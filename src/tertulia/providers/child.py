@@ -89,6 +89,7 @@ class Child:
         self._room = Path()
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._why = "it was not started"
         self._lives = 0
@@ -178,6 +179,8 @@ class Child:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            if self._ending is not None:
+                await self._ending
             self._task = None
             shutil.rmtree(self._room, ignore_errors=True)
 
@@ -247,10 +250,8 @@ class Child:
             await asyncio.wait([listening], timeout=1)
             return self._last_words(process.returncode or 0)
         finally:
-            await self._end(process)
-            listening.cancel()
-            self._process = None
-            await self._net.forget(life.remote.address)
+            self._ending = asyncio.create_task(self._end(process, listening, life.remote.address))
+            await asyncio.shield(self._ending)  # whoever stops us meanwhile waits for it
 
     async def _get_ready(self, life: Life, process: Process) -> str:
         """Ask until it is ready, or has died of it. Says so if it took too long."""
@@ -319,7 +320,8 @@ class Child:
             return f"it {how}; the log says more"
         return f"it {how}: {words}"
 
-    async def _end(self, process: Process) -> None:
+    async def _end(self, process: Process, listening: asyncio.Task[None], address: str) -> None:
+        """The end of a life."""
         running = process.returncode is None
         if running:
             _signal(process, signal.SIGTERM)
@@ -331,6 +333,9 @@ class Child:
                     await process.wait()
         _signal(process, signal.SIGKILL)
         await process.wait()
+        listening.cancel()
+        self._process = None
+        await self._net.forget(address)
 
 
 def _signal(process: Process, number: signal.Signals) -> None:
