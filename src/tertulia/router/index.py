@@ -1,6 +1,7 @@
 """The models that can be asked for, and who serves each: looked up in one step, however many there are."""
 
 import difflib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
@@ -14,6 +15,8 @@ from tertulia.types import Architecture, Backend, ModelCard, Pricing, ProviderCa
 
 UNNAMED = frozenset({None, "", "default", "dummy", "tgi"})
 """What clients send that have no model to name; ``dummy`` is huggingface_hub's, ``tgi`` TGI's."""
+FRESH = 0.2
+"""Seconds for which it is not looked again what is installed here."""
 GONE = "it no longer serves it"
 Known = Callable[[str, str], Mapping[str, tuple[bool, int]]]
 """What probes found of ``(provider, model)``: for each field whether it works, and when that was (Unix seconds)."""
@@ -66,6 +69,7 @@ class Index:
     def renew(self) -> None:
         """Make everything anew: what is installed, listed or found out has changed."""
         self._here = self.home.models()
+        self._looked = time.monotonic()
         self._names: dict[str, str] = {}
         self._candidates: dict[str, list[Candidate]] = {}
         self._theirs: dict[tuple[str, str], Candidate] = {}
@@ -126,6 +130,10 @@ class Index:
     # ---------------------------------------------------------------- asking
 
     def _fresh(self) -> None:
+        """See whether something was installed or removed, now and then."""
+        if (now := time.monotonic()) - self._looked < FRESH:
+            return
+        self._looked = now
         if self.home.models() is not self._here:
             self.renew()
             self._cards = None

@@ -49,14 +49,10 @@ class Router:
         self._cards: list[ModelCard] = []
         self._told = -FRESH
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer. Raises what the last candidate raised, with the ``route`` on it; Unsupported where nobody can honour
         what was asked, UnknownModel where nobody serves the model."""
-        answer = Answer(self, request, make_plan(self.index, request, self.settings, self.health.look()))
-        self.budget.earn()
-        async with aclosing(answer.chunks()) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return Answer(self, request).chunks()
 
     async def count(self, request: ChatRequest) -> int:
         """Only a model of this machine tells how many tokens a prompt comes to."""
@@ -94,13 +90,13 @@ class Router:
 
 
 class Answer:
-    """One request on its way through the candidates of its ``plan``."""
+    """One request on its way through those who could answer it."""
 
-    def __init__(self, router: Router, request: ChatRequest, plan: Plan) -> None:
+    _plan: Plan
+
+    def __init__(self, router: Router, request: ChatRequest) -> None:
         self._router = router
         self._request = request
-        self._plan = plan
-        self._waiting = list(plan.candidates)
         self._failed: dict[tuple[str, str], tuple[Candidate, TertuliaError]] = {}
         self._again: set[tuple[str, str]] = set()
         self._tries = 0
@@ -111,6 +107,9 @@ class Answer:
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
         """The answer, from one candidate or from several."""
         router, error = self._router, None
+        self._plan = make_plan(router.index, self._request, router.settings, router.health.look())
+        self._waiting = list(self._plan.candidates)
+        router.budget.earn()
         while candidate := await self._next():
             part, outcome = Part(candidate, self._request, keep=self._keep), "cancelled"
             router.health.begin(candidate.key)
