@@ -115,7 +115,8 @@ class Provider:
     ``base_url`` and ``route`` make its address; ``key`` is its key, ``key_env`` the variable that holds it,
     ``key_file`` a file that nobody else can read. ``models`` maps ids here to ids there (a list: the same ones).
     ``response_format`` names how it wants forms said, ``quirks`` what is odd about it, ``refuses`` the fields of a
-    request that it can't honour. With a ``command`` it is a process that is started here."""
+    request that it can't honour. With a ``command`` it is a process that is started here, when it is first asked for or
+    (``eager``) with the server; it has ``load_timeout`` seconds until ``health``, a path, says that it is ready."""
 
     base_url: str = ""
     route: str = ""
@@ -129,6 +130,8 @@ class Provider:
     refuses: list[str] = field(default_factory=list[str])
     command: list[str] = field(default_factory=list[str])
     health: str = ""
+    eager: bool = False
+    load_timeout: float = 600
     price: list[float] = field(default_factory=list[float])
     context: int = 0
     enabled: bool = True
@@ -305,7 +308,7 @@ def _set(section: Any, name: str, value: Any, where: str) -> None:
         (item.name, item.type) for item in dataclasses.fields(section) if item.name.rstrip("_") == name
     )
     try:
-        known = _cast(value, kind)
+        known = shlex.split(value) if name == "command" and isinstance(value, str) else _cast(value, kind)
     except (KeyError, OverflowError, TypeError, ValueError):
         raise ConfigError(f"{where}: {value!r} is not {_KINDS.get(kind, 'a list of words')}") from None
     least, most = _RANGES.get(name, (0, math.inf))
@@ -365,8 +368,6 @@ def _cast(value: Any, kind: Any) -> Any:
         return float(value)
     if get_origin(kind) is dict:
         return _mapping(value)
-    if kind == list[str] and isinstance(value, str) and " " in value and "," not in value:
-        return shlex.split(value)
     if get_origin(kind) is list:
         items = [item.strip() for item in value.split(",")] if isinstance(value, str) else list(value)
         return [get_args(kind)[0](item) for item in items if item]

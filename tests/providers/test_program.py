@@ -233,6 +233,22 @@ async def test_what_can_not_be_reached_is_refused_at_once(make: Make, command: s
         make(command, **said)
 
 
+def test_a_command_is_read_as_a_shell_would(tmp_path: Path):
+    file = tmp_path / "config.toml"
+    file.write_text("""[providers.own]
+command = '''vllm serve a/b --port {port} --overrides '{"x": 1, "y": 2}' '''
+eager = true
+[providers.words]
+command = ["run", "a, b", "{port}"]
+""")
+    own = config.load(file, environ={}).providers
+    assert own["own"].command == ["vllm", "serve", "a/b", "--port", "{port}", "--overrides", '{"x": 1, "y": 2}']
+    assert (own["own"].eager, own["words"].eager, own["words"].command) == (True, False, ["run", "a, b", "{port}"])
+    file.write_text('[providers.own]\ncommand = "run \'it {port}"')
+    with pytest.raises(ConfigError, match="command"):
+        config.load(file, environ={})
+
+
 def test_it_dies_with_us_however_we_die():
     code = (
         "import asyncio, sys\n"
