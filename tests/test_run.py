@@ -15,6 +15,8 @@ import pytest
 
 from schemas import SPEC
 from service import Service, default_model, environment, service
+from tertulia import config
+from tertulia.catalog.store import Store
 
 __all__ = ["service"]
 RUN = [sys.executable, "-m", "tertulia.cli", "run"]
@@ -107,6 +109,26 @@ class TestCommands:
             assert process.communicate(timeout=20) == ("got\n", None)
         assert process.returncode == 5
 
+    def test_ctrl_c_in_a_terminal_reaches_the_command_once(self, outside: dict[str, str]):
+        code = """
+import signal, time
+got = []
+signal.signal(signal.SIGINT, lambda number, frame: got.append(number))
+print("ready", flush=True)
+until = time.monotonic() + 1
+while time.monotonic() < until:
+    time.sleep(0.05)
+print("times", len(got))
+"""
+        terminal = f"import pty, sys; sys.exit(pty.spawn({[*BARE, sys.executable, '-c', code]!r}) >> 8)"
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen([sys.executable, "-c", terminal], env=outside, **pipes) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\r\n"
+            out, _ = process.communicate(b"\x03", timeout=20)
+        assert out.endswith(b"times 1\r\n")
+        assert process.returncode == 0
+
     def test_nothing_is_left_when_it_is_over(self, outside: dict[str, str]):
         ended = do([*BARE, "sh", "-c", "echo $HF_ENDPOINT $HTTPS_PROXY"], outside)
         for address in ended.stdout.split():
@@ -114,7 +136,12 @@ class TestCommands:
             assert do(["sh", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"], outside).returncode != 0
 
 
-class TestRefusals:
+class TestAsking:
+    def test_its_help_teaches(self, outside: dict[str, str]):
+        told = do([*RUN, "--help"], outside).stdout
+        assert "Example:\n  tertulia run -- python snippet.py" in told
+        assert max(map(len, told.splitlines())) <= 100
+
     def test_it_is_not_for_use_inside_itself(self, outside: dict[str, str]):
         ended = do([*BARE, *BARE, "true"], outside)
         assert ended.returncode == 1
@@ -132,12 +159,21 @@ class TestRefusals:
             assert ended.returncode == 1
             assert "tertulia run -- python snippet.py" in ended.stderr
 
-    def test_a_model_that_can_t_be_loaded_is_told_with_the_end_of_the_log(self, outside: dict[str, str]):
-        env = outside | {"TERTULIA_ENGINE_FORMATS": f"{default_model()}=nonsense"}
-        ended = do([*RUN, "--model", default_model(), "--", "echo", "done"], env)
+    def test_a_model_that_can_t_be_loaded_is_told_with_the_end_of_the_log(
+        self, outside: dict[str, str], tmp_path: Path
+    ):
+        model = default_model()
+        installed = Store(config.load().store.path).find(model)
+        assert installed
+        broken = tmp_path / installed.folder.name
+        broken.mkdir()
+        for file in installed.folder.iterdir():
+            with file.open("rb") as whole:
+                (broken / file.name).write_bytes(whole.read(1000))
+        ended = do([*RUN, "--model", model, "--", "echo", "done"], outside | {"TERTULIA_STORE_PATH": str(tmp_path)})
         assert (ended.returncode, ended.stdout) == (1, "")
-        assert "nonsense" in ended.stderr.splitlines()[-1]
-        assert "tertulia.child" in ended.stderr
+        assert "is not a whole GGUF file" in ended.stderr.splitlines()[-1]
+        assert "ERROR tertulia.child: " in ended.stderr
 
     def test_without_a_stand_in_nobody_answers_for_a_model_without_a_provider(self, outside: dict[str, str]):
         code = 'curl -sS https://router.huggingface.co/v1/chat/completions --json "$0"'

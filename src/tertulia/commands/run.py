@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
     from tertulia.config import Config
 
-_RUN = """Run a command, such as a program copied from a model's page, as it is. What it would ask Hugging Face's
-router, or the Hub about models, is answered here, by a server that is there for as long as the command is.
+_RUN = """Run a command, such as a program copied from a model's page, as it is. What it would ask
+Hugging Face's router, or the Hub about models, is answered here, by a server that is there for
+as long as the command is.
 
-A provider that has a key in your environment answers for its models. Where nobody can be asked a model of this
-machine stands in, and the answer's `model` says which. The command finds its environment changed, and nothing else:
-HTTPS_PROXY, HF_ENDPOINT, NODE_OPTIONS, what certificates are trusted, and where they are not set HF_TOKEN,
-OPENAI_BASE_URL and OPENAI_API_KEY. Files of the Hub can't be had from within."""
+A provider that has a key in your environment answers for its models. Where nobody can be asked
+a model of this machine stands in, and the answer's `model` says which. The command finds its
+environment changed, and nothing else: HTTPS_PROXY, HF_ENDPOINT, NODE_OPTIONS, what certificates
+are trusted, and where they are not set HF_TOKEN, OPENAI_BASE_URL and OPENAI_API_KEY. Files of
+the Hub can't be had from within."""
 
 
 def add(add: Add) -> None:
