@@ -43,6 +43,8 @@ class Server:
         if request.path.startswith("/api/models/"):
             mapping = {"status": "live", "providerId": "there/llama", "task": "conversational"}
             return web.json_response({"id": MODEL, "inferenceProviderMapping": {"featherless-ai": mapping}})
+        if request.path == "/large":
+            return web.Response(body=body + bytes(3_000_000))
         if not request.path.endswith("/chat/completions"):
             return web.json_response({"error": "not here"}, status=404)
         message = {"role": "assistant", "content": "Paris"}
@@ -159,7 +161,7 @@ print(json.load(urllib.request.urlopen("https://huggingface.co/api/models/{MODEL
     @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
     async def test_curl_comes_here(self, proxy: Proxy, server: Server, tmp_path: Path):
         url = "https://router.huggingface.co/v1/chat/completions"
-        said = await client(url, proxy, server, tmp_path, "curl", "-sS", "--json", "{}")
+        said = await client(url, proxy, server, tmp_path, "curl", "-sS", "-d", "{}")
         assert json.loads(said)["model"] == "stand-in"
 
     @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -180,6 +182,13 @@ console.log((await fetch("no address").catch((error) => error)).name);
         assert said.split() == ["stand-in", "stand-in", "stand-in", "404", "200", "TypeError"]
         assert server.bodies[:3] == [b"{}"] * 3
         assert {path for method, _, path in server.asked if method == "POST"} == {"/v1/chat/completions?a=%20b"}
+
+    async def test_much_is_sent_and_answered_whole(self, proxy: Proxy, server: Server, tmp_path: Path):
+        code = """
+import urllib.request
+print(len(urllib.request.urlopen("https://huggingface.co/large", b"x" * 1_000_000, timeout=10).read()))
+"""
+        assert await client(code, proxy, server, tmp_path) == "4000000"
 
     async def test_two_requests_of_one_connection_are_both_answered(self, proxy: Proxy, server: Server, tmp_path: Path):
         code = """

@@ -23,6 +23,7 @@ RUN = [sys.executable, "-m", "tertulia.cli", "run"]
 BARE = [*RUN, "--model", "none", "--"]
 """With no model to load: what is said of commands holds with any."""
 MODEL = "meta-llama/Llama-3.3-70B-Instruct"
+CURL = "curl -sS -H Content-Type:application/json"
 JS = Path(__file__).with_name("js")
 ASK = {"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0}
 
@@ -175,13 +176,15 @@ class TestAsking:
         assert "is not a whole GGUF file" in ended.stderr.splitlines()[-1]
         assert "ERROR tertulia.child: " in ended.stderr
 
+    @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
     def test_without_a_stand_in_nobody_answers_for_a_model_without_a_provider(self, outside: dict[str, str]):
-        code = 'curl -sS https://router.huggingface.co/v1/chat/completions --json "$0"'
+        code = f'{CURL} https://router.huggingface.co/v1/chat/completions -d "$0"'
         ended = do([*RUN, "--no-stand-in", "--model", "none", "--", "sh", "-c", code, json.dumps(ASK)], outside)
         assert json.loads(ended.stdout)["error"]["code"] == "model_not_found"
 
+    @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
     def test_the_log_is_where_it_is_wanted(self, outside: dict[str, str], tmp_path: Path):
-        code = "curl -sS https://huggingface.co/api/models >/dev/null"
+        code = f"{CURL} https://huggingface.co/api/models >/dev/null"
         ended = do([*RUN, "--log", str(tmp_path / "log"), "--model", "none", "--", "sh", "-c", code], outside)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert "GET '/api/models' 200" in (tmp_path / "log").read_text()
@@ -203,11 +206,10 @@ class TestPage:
         assert "BadRequestError" in ended.stderr
         assert re.search(r"can't honour image.*messages\[0\]\.content\[1\]", ended.stderr, re.DOTALL)
 
+    @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
     def test_curl_is_told_who_really_answered(self, inside: dict[str, str]):
-        if shutil.which("curl") is None:
-            pytest.skip("curl is not installed")
         for url in ("https://router.huggingface.co/v1", "https://router.huggingface.co/featherless-ai/v1"):
-            ended = do(["curl", "-sSi", f"{url}/chat/completions", "--json", json.dumps(ASK)], inside)
+            ended = do([*CURL.split(), "-i", f"{url}/chat/completions", "-d", json.dumps(ASK)], inside)
             head, _, body = ended.stdout.split("established")[-1].strip().partition("\n\n")
             assert "x-inference-provider: local" in head.splitlines(), ended.stdout
             assert json.loads(body)["model"] == default_model()
