@@ -1,15 +1,21 @@
 """The door to the network: what goes wrong out there has our names in here."""
 
 import asyncio
+import gzip
 import socket
 import time
+import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tertulia.errors import ConfigError, Timeout, TooLarge, Upstream
-from tertulia.net import Net
+from tertulia.net import MEBI, Net, Packed
+from upstream import Script
+from upstream import Upstream as Provider
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -193,3 +199,87 @@ async def test_an_address_that_is_none_says_what_would_be(net: Net):
     for address in ("localhost:80", "ftp://x", "http://", "/tmp/socket"):
         with pytest.raises(ConfigError, match=r"http://host:port, https://host or unix:/path"):
             await net.send("GET", address, "/")
+
+
+# ---------------------------------------------------------------- packed answers
+
+
+def raw(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+WAYS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "Deflate": raw, "identity": bytes}
+
+
+def unpacked(pieces: list[bytes], coding: str, most: int = MEBI) -> list[bytes]:
+    packed, out = Packed(coding, most), list[bytes]()
+    for piece in pieces:
+        packed.add(piece)
+        while data := packed.more():
+            out.append(data)
+    packed.end()
+    return out
+
+
+@given(st.binary(max_size=300), st.sampled_from(sorted(WAYS)), st.integers(1, 40), st.integers(1, 50))
+def test_a_packed_answer_is_undone_however_it_is_cut(data: bytes, coding: str, step: int, most: int):
+    packed = WAYS[coding](data)
+    pieces = [packed[at : at + step] for at in range(0, len(packed), step)]
+    found = unpacked(pieces, coding, most)
+    assert b"".join(found) == data
+    assert coding == "identity" or all(len(piece) <= most for piece in found)
+
+
+def test_parts_behind_one_another_are_undone_and_padding_is_not():
+    assert b"".join(unpacked([gzip.compress(b"a") + gzip.compress(b"b") + b"\0\0"], "gzip")) == b"ab"
+
+
+@pytest.mark.parametrize(
+    ("data", "coding"),
+    [(gzip.compress(b"a" * 99)[:-9], "gzip"), (b"no gzip", "gzip"), (b"\x07\x07\x07", "deflate"), (b"x", "br")],
+)
+def test_what_cant_be_undone_is_an_error(data: bytes, coding: str):
+    with pytest.raises(zlib.error):
+        unpacked([data], coding)
+
+
+async def test_events_come_out_of_a_packed_stream_as_they_are_sent(net: Net):
+    for coding in ("gzip", "deflate", "raw"):
+        async with Provider(Script((b"one", 0.2, b"two"), coding=coding)) as up:
+            reply = await net.send("GET", up.address, "/")
+            began = time.monotonic()
+            assert await reply.piece() == b"one"
+            assert time.monotonic() - began < 0.15
+            assert [await reply.piece(), await reply.piece()] == [b"two", b""]
+
+
+async def test_a_small_answer_that_unpacks_to_gigabytes_is_not_unpacked(net: Net, far: Far):
+    bomb = gzip.compress(bytes(64 * MEBI), 9)
+    address = await far.open(says(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb))
+    reply = await net.send("GET", address, "/")
+    assert len(await reply.piece()) == MEBI
+    with pytest.raises(TooLarge):
+        await reply.read(limit=4 * MEBI)
+
+
+async def test_a_packed_answer_that_is_cut_or_garbage_is_told_with_the_address(net: Net, far: Far):
+    packed = gzip.compress(b"a" * 99)
+    for data in (packed[:-9], b"garbage"):
+        address = await far.open(
+            says(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        )
+        with pytest.raises(Upstream, match="packed its answer in a way that can't be undone") as caught:
+            await (await net.send("GET", address, "/")).read()
+        assert address in caught.value.message
+        far.server.close()
+
+
+async def test_an_end_that_is_near_is_waited_for_and_the_connection_used_again(net: Net):
+    async with Provider(Script((b"one", 0.02)), Script((b"one", 0.5))) as up:
+        for connections in (1, 1, 2):
+            reply = await net.send("GET", up.address, "/")
+            assert await reply.piece() == b"one"
+            await reply.rest(0.1)
+            reply.close()
+            assert up.connections == connections

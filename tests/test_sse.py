@@ -15,6 +15,8 @@ stream = st.lists(
         line.map(lambda data: b"data:" + data + b"\r\n\r\n"),
         st.lists(line, min_size=2, max_size=3).map(lambda rows: b"".join(b"data: " + r + b"\n" for r in rows) + b"\n"),
         line.map(lambda data: b": " + data + b"\n\n"),
+        st.just(b"data\n\n"),
+        st.just(b"\xef\xbb\xbf"),
         line.map(lambda data: b"event: x\nid: 1\ndata: " + data + b"\r\r"),
     ),
     max_size=8,
@@ -60,3 +62,13 @@ def test_an_event_that_never_ends_is_refused():
     with pytest.raises(ValueError, match="longer than 100 bytes"):
         for _ in range(20):
             feed.feed(b"data: 0123456789\n")
+
+
+def test_data_without_a_colon_is_an_empty_line():
+    assert fed([b"data\n\ndata\ndata\n\ndatax: 1\n\n"]) == [b"", b"\n"]
+
+
+def test_a_byte_order_mark_is_passed_over_at_the_beginning_alone():
+    data = b"\xef\xbb\xbfdata: a\n\n"
+    assert fed([data[i : i + 1] for i in range(len(data))]) == fed([data]) == [b"a"]
+    assert fed([b"data: a\n\n" + data]) == [b"a"]

@@ -1,21 +1,20 @@
 """Tool calls as providers stream them, put in order: which call a piece belongs to, what of it is told when. Pure."""
 
 import msgspec
-from msgspec import UNSET, Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from tertulia.types import DeltaCall, DeltaFunction
 
 
 class _Call(Struct):
-    """A call: its place among the choice's calls, its id and the one that the provider gave it, its name, and its
-    arguments so far. It is ``told`` once its first piece, with its name, has gone out."""
+    """A call: the id that the provider gave it, its name, and its arguments so far. It has a ``place`` among the
+    choice's calls once its first piece, with its name, has been told, and an id of its own."""
 
-    place: int
-    id: str
     given: str
     name: str = ""
     pieces: list[str] = field(default_factory=list[str])
-    told: bool = False
+    place: int = -1
+    id: str = ""
 
     @property
     def complete(self) -> bool:
@@ -33,10 +32,12 @@ class Calls:
     def __init__(self, stem: str) -> None:
         self._stem = stem
         self._calls: list[_Call] = []
+        self._ids: list[str] = []
         self._places: dict[int, _Call] = {}
 
     def __bool__(self) -> bool:
-        return any(call.told for call in self._calls)
+        """Whether any was told."""
+        return bool(self._ids)
 
     def settle(self, given: list[DeltaCall]) -> tuple[list[DeltaCall], bool]:
         """What of ``given`` is told now, in OpenAI's shape, and whether that differs from what was given."""
@@ -44,9 +45,9 @@ class Calls:
         changed = False
         for piece in given:
             call = self._find(piece)
-            touched = _tell(call, piece)
+            touched = _go_on(call, piece) if call.place >= 0 else self._begin(call, piece)
             changed = changed or touched
-            if call.told:
+            if call.place >= 0:
                 told.append(piece)
         return told, changed
 
@@ -64,20 +65,31 @@ class Calls:
         else:
             known = self._calls[-1] if self._calls else None
         if known is None or _begins(known, piece, name):
-            known = self._new(piece.id or "")
+            known = _Call(piece.id or "")
+            self._calls.append(known)
         if piece.index >= 0:
             self._places[piece.index] = known
         return known
 
-    def _new(self, given: str) -> _Call:
-        place = len(self._calls)
-        taken = {call.id for call in self._calls}
-        call = _Call(place, given if given and given not in taken else f"call_{self._stem}_{place}", given)
-        self._calls.append(call)
-        return call
+    def _begin(self, call: _Call, piece: DeltaCall) -> bool:
+        """Make ``piece`` the first of ``call``, which waits for the name. Whether anything was changed."""
+        name, said = _words(piece)
+        call.name, call.given = name or "", call.given or piece.id or ""
+        before = (piece.index, piece.id, piece.type, name, said)
+        arguments = "".join([*call.pieces, said or ""])
+        if said:
+            call.pieces.append(said)
+        if not call.name:
+            return True
+        call.place = len(self._ids)
+        call.id = call.given if call.given and call.given not in self._ids else f"call_{self._stem}_{call.place}"
+        self._ids.append(call.id)
+        piece.index, piece.id, piece.type = call.place, call.id, "function"
+        piece.function = DeltaFunction(name=call.name, arguments=arguments)
+        return before != (call.place, call.id, "function", call.name, arguments)
 
 
-def _begins(known: _Call, piece: DeltaCall, name: str | msgspec.UnsetType | None) -> bool:
+def _begins(known: _Call, piece: DeltaCall, name: str | UnsetType | None) -> bool:
     """Whether ``piece`` is another call's first and not ``known``'s next, whose place or id it has."""
     if not name or not known.name:
         return False
@@ -87,23 +99,17 @@ def _begins(known: _Call, piece: DeltaCall, name: str | msgspec.UnsetType | None
     return not (piece.id and piece.id == known.given) and bool(arguments) and bool(known.pieces) and known.complete
 
 
-def _tell(call: _Call, piece: DeltaCall) -> bool:
-    """Make ``piece`` the next of ``call``: id, type and name in the first alone, which waits for the name. Whether
-    anything was changed."""
-    before = (piece.index, piece.id, piece.type)
-    function = piece.function or DeltaFunction()
-    said = function.arguments if isinstance(function.arguments, str) else ""
-    piece.index = call.place
-    if call.told:
-        piece.id = piece.type = UNSET
-        changed = function.name is not UNSET or function.arguments is not said
-        piece.function = DeltaFunction(arguments=said)
-    else:
-        call.name = call.name or function.name or ""
-        call.told = bool(call.name)
-        piece.id, piece.type = call.id, "function"
-        changed = not call.told or bool(call.pieces) or function.name != call.name or function.arguments is not said
-        piece.function = DeltaFunction(name=call.name, arguments="".join([*call.pieces, said]))
+def _go_on(call: _Call, piece: DeltaCall) -> bool:
+    """Make ``piece`` the next of ``call``: arguments alone. Whether anything was changed."""
+    name, said = _words(piece)
+    before = (piece.index, piece.id, piece.type, name, said)
     if said:
         call.pieces.append(said)
-    return changed or before != (piece.index, piece.id, piece.type)
+    piece.index, piece.id, piece.type = call.place, UNSET, UNSET
+    piece.function = DeltaFunction(arguments=said or "")
+    return before != (call.place, UNSET, UNSET, UNSET, said or "")
+
+
+def _words(piece: DeltaCall) -> tuple[str | UnsetType | None, str | UnsetType | None]:
+    """The name and the arguments in a piece."""
+    return (piece.function.name, piece.function.arguments) if piece.function else (UNSET, UNSET)

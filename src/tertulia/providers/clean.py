@@ -92,12 +92,12 @@ class Cleaner:
                 and (delta.reasoning is UNSET or delta.reasoning is None)
                 and (delta.reasoning_content is UNSET or delta.reasoning_content is None)
                 and (state := self._choices.get(choice.index)) is not None
-                and state.finish is None
+                and state.open
             ):
                 self._said += len(content)
                 self._own(chunk, data)
                 return [chunk]
-        if b'"error"' in data or b'"function_call"' in data or not (choices or chunk.usage):
+        if b'"error"' in data or b'"function_call"' in data or not (choices or chunk.usage) or _bare(choices):
             return self._odd(data)
         return self._settle(chunk, data)
 
@@ -160,10 +160,9 @@ class Cleaner:
         for choice in chunk.choices:
             state = self._choices.get(choice.index)
             if state is None:
-                state = _Choice(f"{self._id[-12:]}{choice.index or ''}")
+                state = self._choices[choice.index] = _Choice(f"{self._id[-12:]}{choice.index or ''}")
             keep, changed = state.settle(choice)
             if keep:
-                self._choices[choice.index] = state
                 self._said += _length(choice.delta)
                 kept.append(choice)
             if changed or not keep:
@@ -253,6 +252,11 @@ def _lacking(usage: Usage) -> bool:
     return min(usage.prompt_tokens, usage.completion_tokens) < 0 or not (usage.prompt_tokens or usage.completion_tokens)
 
 
+def _bare(choices: list[ChunkChoice]) -> bool:
+    """Whether a call stands there without the function around its name and arguments."""
+    return any(call.function is UNSET for choice in choices for call in choice.delta.tool_calls or ())
+
+
 def _characters(message: Message) -> int:
     content = message.content
     if isinstance(content, list):
@@ -281,19 +285,19 @@ def _swap(data: bytes, name: bytes, given: str | None, ours: str) -> tuple[bytes
 
 
 class _Choice:
-    """How far one choice has come."""
+    """How far one choice has come. It is ``open`` when its first delta has gone out and its last has not."""
 
-    __slots__ = ("begun", "calls", "finish")
+    __slots__ = ("calls", "finish", "open")
 
     def __init__(self, stem: str) -> None:
-        self.begun = False
+        self.open = False
         self.finish: str | None = None
         self.calls = Calls(stem)
 
     def settle(self, choice: ChunkChoice) -> tuple[bool, bool]:
         """Put ``choice`` right. Whether there is anything in it to tell, and whether it was changed."""
         delta = choice.delta
-        asked = bool(delta.tool_calls)
+        asked, begun = bool(delta.tool_calls), self.open or self.finish is not None
         changed = self._call(delta)
         changed = _think(delta) or changed
         says = bool(delta.content or delta.tool_calls or delta.reasoning or delta.refusal)
@@ -305,10 +309,10 @@ class _Choice:
                 delta.content, changed = UNSET, True
         elif not isinstance(delta.content, str):
             delta.content, changed = "", True
-        role = UNSET if self.begun else "assistant"
+        role = UNSET if begun else "assistant"
         if delta.role != role:
             delta.role, changed = role, True
-        self.begun = True
+        self.open = self.finish is None
         return True, changed
 
     def close(self, index: int) -> ChunkChoice:

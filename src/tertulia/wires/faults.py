@@ -73,7 +73,7 @@ def read_error(status: int, body: bytes, headers: Mapping[str, str], provider: s
         fields = cast(Plain, plain)
         return _theirs(provider, status, fields, retry_after) if provider else told(status, fields, retry_after)
     text = " ".join(body.decode("utf-8", "replace").split())
-    if len(text) > 200 or text.startswith("<"):
+    if len(text) > 200 or text.startswith("<") or text in ("{}", "[]", "null"):
         text = ""
     if provider:
         return _theirs(provider, status, {"message": text} if text else {}, retry_after)
