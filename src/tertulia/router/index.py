@@ -3,7 +3,7 @@
 import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain
 from typing import Protocol
 
 from msgspec import Struct
@@ -143,14 +143,20 @@ class Index:
         return read_wish(name, self.parties)
 
     def able(self, wanted: Sequence[str], tokens: int) -> list[str]:
-        """Up to three models that are known to honour all of ``wanted``, as they can be asked for."""
-        found = (
-            candidate.model if candidate.provider == LOCAL else f"{candidate.model}:{candidate.provider}"
-            for candidates in self._candidates.values()
-            for candidate in candidates
-            if self._usable(candidate) and not lacks(candidate, wanted, tokens)
-        )
-        return list(islice(found, 3))
+        """Up to three models that are not known to lack any of ``wanted``, as they can be asked for; where there is
+        none, up to three that could be asked if something were there that is missing, with what that is."""
+        usable: list[str] = []
+        others: list[str] = []
+        for candidate in chain.from_iterable(self._candidates.values()):
+            if lacks(candidate, wanted, tokens):
+                continue
+            if self._usable(candidate):
+                usable.append(candidate.name)
+            elif candidate.live:
+                others.append(f"{candidate.name} ({self.parties[candidate.provider].why})")
+            if len(usable) == 3:
+                break
+        return usable or others[:3]
 
     def resolve(self, name: str | None) -> str:
         """The id of the model that ``name`` means, where it is known; ``name`` where it isn't."""

@@ -42,6 +42,11 @@ class Candidate(Struct, frozen=True, kw_only=True):
     author: bool = False
 
     @property
+    def name(self) -> str:
+        """How it is asked for."""
+        return self.model if self.provider == LOCAL else f"{self.model}:{self.provider}"
+
+    @property
     def key(self) -> tuple[str, str]:
         """What its health is kept under."""
         return self.provider, self.id

@@ -7,7 +7,7 @@ from msgspec import Struct
 from tertulia.config import Router as Settings
 from tertulia.errors import BadRequest, ContextOverflow, TertuliaError, Unauthorized, UnknownModel, Unsupported
 from tertulia.router.index import Index
-from tertulia.router.order import LOCAL, Candidate, State, Wish, lacks, length, needs, order
+from tertulia.router.order import Candidate, State, Wish, lacks, length, needs, order
 from tertulia.types import Attempt, ChatRequest, Image
 
 
@@ -74,23 +74,19 @@ def _nobody(
     nearest, missing = min(refused, key=lambda one: len(one[1]))
     names = ", ".join(missing)
     others = index.able(wanted, tokens)
-    hints = [f"{', '.join(others)} could" if others else ""]
+    hints = [f"{', '.join(others)} could"] if others else []
     if missing == ["context"]:
         hints.append(f"{nearest.provider} takes {nearest.context} tokens")
     else:
-        hints.append(f"without {names} {_called(nearest)} could")
-    message = f"{_asked(refused)} can't honour {names}; {'; '.join(hint for hint in hints if hint)}"
+        hints.append(f"without {names} {nearest.name if len(refused) > 1 else 'it'} could")
+    message = f"{_asked(refused)} can't honour {names}; {'; '.join(hints)}"
     if "context" in missing:
         return ContextOverflow(f"about {tokens} tokens are more than fit: {message}", param="messages")
     return Unsupported(message, param=_place(request, missing[0]))
 
 
 def _asked(refused: Sequence[tuple[Candidate, list[str]]]) -> str:
-    return ", ".join(dict.fromkeys(_called(candidate) for candidate, _ in refused))
-
-
-def _called(candidate: Candidate) -> str:
-    return candidate.model if candidate.provider == LOCAL else f"{candidate.model}:{candidate.provider}"
+    return ", ".join(dict.fromkeys(candidate.name for candidate, _ in refused))
 
 
 def _place(request: ChatRequest, field: str) -> str:
