@@ -232,14 +232,15 @@ class Index:
 
     # ---------------------------------------------------------------- telling
 
-    def cards(self, states: Mapping[tuple[str, str], State], *, every: bool = False) -> list[ModelCard]:
-        """The models that can be asked, this machine's first; with ``every`` also those that nobody has a key for."""
+    def cards(self, states: Mapping[tuple[str, str], State], *, stand_in: bool = False) -> list[ModelCard]:
+        """The models that can be asked, this machine's first. Where a model of this machine stands in for those that
+        nobody has a key for, these too."""
         self._fresh()
         mine = {card.id: card for card in self._here}
         return [
-            self._card(model, candidates, mine.get(model), states)
+            self._card(model, candidates, mine.get(model), states, stand_in)
             for model, candidates in self._candidates.items()
-            if every or any(map(self._usable, candidates))
+            if stand_in or any(map(self._usable, candidates))
         ]
 
     def _card(
@@ -248,6 +249,7 @@ class Index:
         candidates: list[Candidate],
         mine: ModelCard | None,
         states: Mapping[tuple[str, str], State],
+        stand_in: bool,
     ) -> ModelCard:
         row = self._rows.get(model)
         inputs = list(row.input) if row else ["text"]
@@ -260,12 +262,12 @@ class Index:
             description=row.description if row else mine.description if mine else "",
             aliases=mine.aliases if mine else list(row.aliases) if row else [],
             architecture=Architecture(inputs, list(row.output) if row else ["text"]),
-            providers=[self._provider(one, states.get(one.key)) for one in candidates],
+            providers=[self._provider(one, states.get(one.key), stand_in) for one in candidates],
         )
 
-    def _provider(self, one: Candidate, state: State | None) -> ProviderCard:
+    def _provider(self, one: Candidate, state: State | None, stand_in: bool) -> ProviderCard:
         found = self._known(one.provider, one.model)
-        fields, why = one.fields, "" if one.provider == LOCAL else self.parties[one.provider].why
+        fields, why = one.fields, "" if one.provider == LOCAL or stand_in else self.parties[one.provider].why
         return ProviderCard(
             provider=one.provider,
             status="no key" if why else "error" if not one.live or (state and state.resting) else "live",

@@ -80,7 +80,7 @@ class Router:
     def models(self) -> list[ModelCard]:
         """The models that can be asked; with a stand-in those of the whole catalog. The same list while it is fresh."""
         if (now := time.monotonic()) - self._told >= FRESH:
-            self._cards = self.index.cards(self.health.look(), every=self.settings.stand_in)
+            self._cards = self.index.cards(self.health.look(), stand_in=self.settings.stand_in)
             self._told = now
         return self._cards
 
