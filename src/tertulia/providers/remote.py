@@ -282,7 +282,7 @@ class Remote:
     def _named(self, error: TertuliaError, caller: Caller) -> TertuliaError:
         """``error`` with the provider's name in it, and without what is secret."""
         error.hide(self._secrets(caller))
-        named = error.message if self.name in error.message else f"{self.name}: {error.message}"
+        named = error.message if error.message.startswith(self.name) else f"{self.name}: {error.message}"
         error.reword(named if len(named) <= _LONGEST else f"{named[:_LONGEST]} ...")
         return error
 
