@@ -298,7 +298,7 @@ async def test_while_a_whole_answer_is_awaited_there_are_signs_of_life(net: Net)
 @pytest.mark.parametrize("turn", [whole("a", wait=5), script(b'{"id":', STALL)])
 async def test_a_whole_answer_is_not_awaited_for_ever(net: Net, turn: Script):
     async with Provider(turn) as up:
-        with pytest.raises(Timeout, match="^prov"):
+        with pytest.raises(Timeout, match=r"^prov"):
             await ask(remote(net, up.address, whole_timeout=0.3), asked(stream=False))
         await until(lambda: up.requests[0].gone, 1)
 
@@ -351,7 +351,7 @@ async def test_its_models_are_listed(net: Net):
 @pytest.mark.parametrize("turn", [refusal(401, f"bad {KEY}"), answer(b"<html>", kind="text/html"), answer(b"")])
 async def test_a_list_that_is_none_is_an_error_that_names_the_provider(net: Net, turn: Script):
     async with Provider(turn) as up:
-        with pytest.raises(TertuliaError, match="^prov") as caught:
+        with pytest.raises(TertuliaError, match=r"^prov") as caught:
             await remote(net, up.address).refresh()
     assert KEY not in caught.value.message
 
