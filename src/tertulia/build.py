@@ -74,13 +74,15 @@ async def router(config: Config, spend: Callable[[Spent], None] = lambda spent: 
 
 def _home(config: Config, net: Net) -> Local:
     """The models of this machine."""
+    keys = _key_names(config)
+    env = {name: said for name, said in configuration.child_environment(config).items() if name not in keys}
 
     def child(model: Installed) -> Child:
         return Child(
             net,
             [sys.executable, "-m", "tertulia.cli", "engine", "--model", model.id],
             name=model.id,
-            env=configuration.child_environment(config),
+            env=env,
             first_timeout=config.server.first_token_timeout,
             idle_timeout=config.server.idle_timeout,
             load_timeout=config.engine.load_timeout,
@@ -125,16 +127,21 @@ def _party(row: table.Row, config: Config, net: Net) -> Party:
 def _program(row: table.Row, connect: Callable[[table.Row], Remote], config: Config, net: Net) -> Program:
     """A provider that is a process here. It is told no key of any provider."""
     said = config.providers[row.name]
-    keys = {key for one in table.rows(config.providers).values() for key in one.keys}
     return Program(
         net,
         row,
         connect,
-        env=environment(configuration.child_environment(), keys | {one.key_env for one in config.providers.values()}),
+        env=environment(configuration.child_environment(), _key_names(config)),
         eager=said.eager,
         first_timeout=config.server.first_token_timeout,
         load_timeout=said.load_timeout,
     )
+
+
+def _key_names(config: Config) -> set[str]:
+    """The variables that may hold a provider's key: no business of the processes that are started here."""
+    shipped = {key for row in table.rows(config.providers).values() for key in row.keys}
+    return shipped | {said.key_env for said in config.providers.values()}
 
 
 async def engine(config: Config, socket: Path) -> None:

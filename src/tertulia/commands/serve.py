@@ -56,7 +56,13 @@ def _add_server(command: argparse.ArgumentParser) -> None:
 
 def _add_engine(command: argparse.ArgumentParser) -> None:
     say = command.add_argument
-    say("--model", dest="engine.model", action="append", metavar="ID", help="the model to load (may be repeated); none: providers alone")
+    say(
+        "--model",
+        dest="engine.model",
+        action="append",
+        metavar="ID",
+        help="the model to load (may be repeated); none: providers alone answer",
+    )
     say(
         "--context", dest="engine.context", metavar="N", help="the longest chat in tokens, if less than the model's own"
     )
@@ -107,11 +113,14 @@ def _engine(args: argparse.Namespace) -> None:
 
 
 def _announce(address: str, config: "Config") -> None:
+    models = config.engine.model
+    who = f" with {', '.join(models)}" if models else ", from providers alone"
+    question = _QUESTION if models else _QUESTION.replace("{", '{"model": "ORG/NAME", ', 1)
     token = " -H 'Authorization: Bearer TOKEN'" if config.server.tokens or config.server.tokens_file else ""
     key = "TOKEN" if token else "none"
     print(
-        f"Tertulia answers at {address}/v1 with {', '.join(config.engine.model)}\n\nTry it:\n"
-        f"  curl {address}/v1/chat/completions -H 'Content-Type: application/json'{token} -d '{_QUESTION}'\n"
+        f"Tertulia answers at {address}/v1{who}\n\nTry it:\n"
+        f"  curl {address}/v1/chat/completions -H 'Content-Type: application/json'{token} -d '{question}'\n"
         f'  OpenAI(base_url="{address}/v1", api_key="{key}")    in Python, with the openai package\n'
         f"  {_own_name()} chat --url {address}/v1{' --token TOKEN' if token else ''}\n\nCtrl-C stops it.",
         flush=True,
