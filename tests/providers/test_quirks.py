@@ -158,6 +158,8 @@ THOUGHT = {"role": "assistant", "content": "x", "reasoning": "y", "annotations":
     [
         ("no_developer", {"role": "developer", "content": "x"}, {"role": "system", "content": "x"}),
         ("plain_history", THOUGHT, {"role": "assistant", "content": "x"}),
+        ("one_reasoning", {**TURN, "reasoning": "y", "reasoning_content": "y"}, {**TURN, "reasoning": "y"}),
+        ("one_reasoning", {**TURN, "reasoning_content": "y"}, {**TURN, "reasoning": "y"}),
         ("plain_content", {"role": "user", "content": TEXTS}, {"role": "user", "content": "ab"}),
     ],
 )

@@ -109,6 +109,11 @@ def plain_history(fields: Fields) -> Fields:
     return _each(fields, lambda said: {name: value for name, value in said.items() if name in _PLAIN})
 
 
+def one_reasoning(fields: Fields) -> Fields:
+    """It knows the thoughts of earlier turns as ``reasoning``, and refuses their other name."""
+    return _each(fields, _thought)
+
+
 def plain_content(fields: Fields) -> Fields:
     """It takes a message's text as one string."""
     return _each(fields, _joined)
@@ -130,6 +135,7 @@ QUIRKS: dict[str, Callable[[Fields], Fields]] = {
         no_continue,
         no_developer,
         plain_history,
+        one_reasoning,
         plain_content,
         tgi,
     )
@@ -148,6 +154,11 @@ def _each(fields: Fields, change: Callable[[Fields], Fields]) -> Fields:
     """``fields`` with every message changed."""
     said = (cast(Fields, msgspec.to_builtins(message)) for message in fields["messages"])
     return {**fields, "messages": [change(message) for message in said]}
+
+
+def _thought(said: Fields) -> Fields:
+    other = said.pop("reasoning_content", None)
+    return {**said, "reasoning": other} if other and not said.get("reasoning") else said
 
 
 def _joined(said: Fields) -> Fields:
