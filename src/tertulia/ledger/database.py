@@ -58,7 +58,10 @@ def prepare(path: Path) -> sqlite3.Connection:
 def connect(path: Path, busy: float) -> sqlite3.Connection:
     """One more connection. ``busy`` is how many seconds it waits for others. It is used by one thread at a time."""
     try:
-        return sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
+        # What is committed survives our death; the machine's may cost the last of it, but nothing else.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
     except sqlite3.Error as error:
         raise StoreError(f"the ledger {path} can't be opened: {error}") from None
 

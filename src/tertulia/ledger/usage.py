@@ -19,7 +19,7 @@ log = logging.getLogger("tertulia.ledger")
 ROOM = 10_000
 """Entries that wait at most; more are lost."""
 BATCH = 1_000
-GATHER = 0.2
+GATHER = 0.4
 """Seconds that a batch gathers for."""
 PAUSE = 1.0
 """Seconds until what could not be written is tried again."""
@@ -105,9 +105,12 @@ class Journal:
                 if self._failing or self._full:
                     log.warning("the usage log is written again; %d entries were lost so far", self.lost)
                     self._failing = self._full = False
+                if len(batch) < BATCH and not self._closing.is_set():
+                    break  # what came meanwhile gathers first: a commit costs more than what is in it
             if self._closing.is_set():
                 return
-            self._something.clear()
+            if not self._waiting:
+                self._something.clear()
 
     async def _rest(self, seconds: float) -> None:
         """Wait, but not beyond the end."""
