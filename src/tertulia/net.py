@@ -219,9 +219,8 @@ def _translate(fault: BaseException, address: str) -> Upstream:
             return Timeout(f"{address} was silent for too long")
         case aiohttp.ClientConnectorError():
             number = fault.os_error.errno  # the text beside it is asyncio's, and repeats the address
-            return Upstream(
-                f"{address} can't be reached: {os.strerror(number) if number and number > 0 else fault.os_error.strerror or fault.os_error}"
-            )
+            why = os.strerror(number) if number and number > 0 else fault.os_error.strerror or str(fault.os_error)
+            return Upstream(f"{address} can't be reached: {why}")
         case aiohttp.ClientResponseError():
             return Upstream(f"{address} answered something that is not HTTP: {fault.message}")
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | OSError():
