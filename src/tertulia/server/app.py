@@ -84,7 +84,7 @@ class App:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         exchange = Exchange(request)
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         try:
             return await self._respond(exchange)
         except TertuliaError as error:
@@ -100,7 +100,7 @@ class App:
             message = f"something went wrong here; the server's log says what, under {exchange.id}"
             return await exchange.fail(EngineFault(message))
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
             self._metrics.done(exchange)
             access.log(logging.DEBUG if exchange.route == "/health" else logging.INFO, exchange.line())
 
