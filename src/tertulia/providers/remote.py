@@ -3,9 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from urllib.parse import quote
 
 from msgspec import UNSET, structs
@@ -22,8 +20,8 @@ from tertulia.types import HOP, Caller, ChatRequest, Chunk, ChunkMeta, ModelCard
 from tertulia.wires import openai
 
 CHAT = "/v1/chat/completions"
-SIGN = 5.0
-"""Seconds between signs of life while a whole answer is waited for."""
+FOR_EVER = 1e9
+"""Seconds that stand for no bound."""
 _WITH_USAGE = StreamOptions(include_usage=True)
 _SECRET = re.compile("key|token|auth|secret|cookie", re.I)
 _BILLED = ("huggingface", "hf-inference")
@@ -58,7 +56,6 @@ class Remote:
         row: Row | None = None,
         key: str = "",
         forward_bearer: bool = False,
-        pulse: float = SIGN,
     ) -> None:
         self.address = address
         self.name = name
@@ -72,7 +69,6 @@ class Remote:
         secret = (value for name, value in row.headers.items() if _SECRET.search(name)) if row else ()
         self._secret = (key, *secret)
         self._forward_bearer = forward_bearer
-        self._pulse = pulse
         if row is not None:
             quirks.check(row)
             self._headers |= {"Accept": "application/json, text/event-stream", "User-Agent": f"tertulia/{__version__}"}
@@ -181,11 +177,8 @@ class Remote:
             if request.stream:
                 opened = await self._open(request, row, self._first_timeout)
             else:
-                async with aclosing(self._wait(self._open(request, row, self._whole_timeout))) as waiting:
-                    async for opened in waiting:
-                        if opened is None:
-                            yield sign()
-            assert opened is not None
+                yield sign(self._whole_timeout or FOR_EVER)
+                opened = await self._whole(request, row)
             meta = self._meta(opened.reply)
             answer = opened.answer(self.name, cleaner, self._idle_timeout)
             while chunks := await answer.chunks():
@@ -217,23 +210,14 @@ class Remote:
             reply.close()
             raise
 
-    async def _wait(self, asking: Coroutine[Any, Any, Opened]) -> AsyncGenerator[Opened | None, None]:
-        """What is asked for, after a None every so often. Raises Timeout."""
-        task = asyncio.ensure_future(asking)
-        left, handed = self._whole_timeout or float("inf"), False
+    async def _whole(self, request: ChatRequest, row: Row) -> Opened:
+        """Ask for a whole answer. Raises Timeout where it is not here in time."""
+        patience = self._whole_timeout
         try:
-            while not task.done():
-                pause = min(self._pulse, left)
-                if (await asyncio.wait({task}, timeout=pause))[0]:
-                    break
-                if (left := left - pause) <= 0:
-                    raise Timeout(f"{self.name} had no answer after {self._whole_timeout:g} s")
-                yield None
-            found, handed = task.result(), True
-            yield found
-        finally:
-            if not handed:
-                await _end(task)
+            async with asyncio.timeout(patience or None):
+                return await self._open(request, row, patience)
+        except TimeoutError:
+            raise Timeout(f"{self.name} had no answer after {patience:g} s") from None
 
     async def _short(self, reply: Reply, caller: Caller) -> bytes:
         """The body of a refusal, as far as it comes and without what is secret: what matters is the status."""
@@ -311,11 +295,3 @@ def _path(route: str, model: str) -> str:
     if any(step in ("", ".", "..") for step in model.split("/")):
         raise BadRequest("model: this is no model's id", param="model")
     return route.replace("{model}", quote(model))
-
-
-async def _end(task: asyncio.Future[Opened]) -> None:
-    """Leave nothing of ``task``, however far it is."""
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled() and task.exception() is None:
-        task.result().reply.close()

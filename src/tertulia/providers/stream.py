@@ -3,12 +3,14 @@
 import asyncio
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from tertulia import sse
 from tertulia.errors import TertuliaError, Timeout, Upstream
 from tertulia.net import MEBI, Reply
 from tertulia.providers import mend
 from tertulia.providers.clean import Cleaner
-from tertulia.types import Chunk
+from tertulia.types import Chunk, ChunkMeta
 from tertulia.wires import faults
 
 BUSY = b"".join((b"bu", b"sy"))
@@ -20,9 +22,10 @@ _FIELDS = b":deir"  # what a line of a stream begins with: a comment, data, even
 _AFTER = 5.0  # seconds for the mark of the end, when an answer has all it needs
 
 
-def sign() -> Chunk:
-    """A sign of life."""
-    return Chunk(id="", created=0, model="", choices=[])
+def sign(patience: float = 0) -> Chunk:
+    """A sign of life, and that nothing more may come for ``patience`` seconds."""
+    meta = ChunkMeta(patience=patience) if patience else UNSET
+    return Chunk(id="", created=0, model="", choices=[], meta=meta)
 
 
 class Stream:

@@ -103,7 +103,7 @@ class Chats:
             async with aclosing(self._backend.chat(request)) as answer:
                 async for chunk in answer:
                     if chunk.sign_of_life:
-                        watch.alive()
+                        watch.alive(chunk.meta.patience if chunk.meta else 0)
                         continue
                     watch.beat()
                     if watch.beats == 1:

@@ -46,9 +46,9 @@ class Watch:
         self.last = now
         self.beats += 1
 
-    def alive(self) -> None:
-        """No chunk has come, but a sign that one will."""
-        self.last = self._loop.time()
+    def alive(self, patience: float = 0) -> None:
+        """No chunk has come, but a sign that one will, perhaps only after ``patience`` seconds."""
+        self.last = self._loop.time() + patience
 
     def stop(self, error: TertuliaError) -> None:
         """Interrupt the task; the context raises ``error``."""
