@@ -230,7 +230,7 @@ class Watch:
 def main() -> None:
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
     loop = uvloop.new_event_loop()
-    settings = config.Engine(threads=threads)
+    settings = config.Engine(threads=threads, queue_timeout=600)  # fifty tools take a slow CPU long to read
     engine = loop.run_until_complete(Engine.load(folder, name="bench", digest="0" * 16, settings=settings))
     bench = Bench(engine)
     doings = {"auto": bench.auto, "cost": bench.cost}
