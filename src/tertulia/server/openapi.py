@@ -12,11 +12,13 @@ _PRIVATE = {"ChatRequest": ("extra", "warnings", "caller", "asked"), "Chunk": ("
 _ERRORS = {
     "400": "The request can't be answered as it is; `param` names the field at fault.",
     "401": "A token is needed.",
+    "402": "The token has spent what it may.",
+    "403": "The token doesn't permit this.",
     "404": "There is no such model.",
     "413": "The body is too large.",
     "429": "Too many chats wait; ask again after `Retry-After` seconds.",
-    "502": "The engine died or was cut off.",
-    "504": "The engine was silent for too long.",
+    "502": "Whoever was asked failed; a provider's own status is kept.",
+    "504": "Whoever was asked was silent for too long.",
 }
 
 
@@ -48,9 +50,19 @@ def document() -> bytes:
         },
         "/v1/models": {"get": _operation("List the models", _ok("The models"))},
         "/v1/models/{id}": {
-            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "parameters": [_named("id")],
             "get": _operation("Tell of a model", _ok("The model", "ModelCard"), None, {"404": _ERRORS["404"]}),
         },
+        "/{provider}/v1/chat/completions": {
+            "parameters": [_named("provider")],
+            "post": _operation("Answer a chat, from this provider alone", chat_answers, "ChatRequest", _ERRORS),
+        },
+        "/api/models": {"get": _operation("The Hub's list of models, of those that are served here", _ok("A list"))},
+        "/api/models/{id}": {
+            "parameters": [_named("id")],
+            "get": _operation("What the Hub's clients want to know of a model", _ok("The model")),
+        },
+        "/api/tasks": {"get": _operation("The Hub's tasks, of which there is one here", _ok("The tasks"))},
         "/health": {"get": _operation("Whether chats can be answered", ready)},
         "/metrics": {"get": _operation("Figures in Prometheus' text format", {"200": {"description": "The figures."}})},
         "/openapi.json": {"get": _operation("This document", _ok("The document"))},
@@ -71,6 +83,10 @@ def document() -> bytes:
 
 def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _ok(description: str, schema: str | None = None) -> dict[str, Any]:
