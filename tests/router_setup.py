@@ -72,7 +72,7 @@ def asked(model: str = "org/far", content: Any = "one two three", **fields: Any)
 
 async def chunks(router: Router, request: ChatRequest) -> list[Chunk]:
     async with aclosing(router.chat(request)) as answer:
-        return [chunk async for chunk in answer]
+        return [chunk async for chunk in answer if chunk.comment or not chunk.sign_of_life]
 
 
 def said(answer: list[Chunk]) -> str:

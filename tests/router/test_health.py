@@ -2,7 +2,7 @@
 
 import pytest
 
-from tertulia.router.health import RESERVE, Budget, Health
+from tertulia.router.health import MOST, RESERVE, STALE, Budget, Health
 
 KEY = ("together", "m")
 
@@ -84,6 +84,26 @@ def test_speeds_and_latencies_fade(health: Health) -> None:
     assert state.speed == pytest.approx(130) and state.latency == pytest.approx(1.3)
     health.answer(KEY, 1.3, 1, 1)  # one token tells no speed
     assert health.look()[KEY].speed == pytest.approx(130)
+
+
+def test_speeds_are_forgotten_and_whoever_rested_long_is_too(health: Health, clock: Clock) -> None:
+    health.answer(KEY, None, 100, 1)
+    for number in range(3 * MOST):
+        health.fail(("mine", str(number)), retry_after=1)
+    clock.now = STALE + 400
+    assert health.look() == {}
+    assert len(health._records) <= MOST
+
+
+def test_once_an_answer_begins_the_others_follow(health: Health, clock: Clock) -> None:
+    for _ in range(3):
+        health.fail(KEY)
+    clock.now = 10
+    health.look()
+    health.begin(KEY)
+    assert rests(health)
+    health.begun(KEY)
+    assert not rests(health)
 
 
 def test_an_outage_is_not_multiplied() -> None:

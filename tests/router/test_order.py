@@ -71,7 +71,7 @@ def test_the_order_is_a_permutation_and_who_rests_is_last(
 def test_the_fastest_is_who_was_measured_to_be() -> None:
     one, two, three = candidate("together"), candidate("groq"), candidate("novita")
     health = {one.key: State(speed=20), two.key: State(speed=300)}
-    assert order([one, two, three], health, "fastest") == [two, three, one]  # the third is taken for an average one
+    assert order([one, two, three], health, "fastest") == [three, two, one]  # who was not measured is measured now
 
 
 def test_the_cheapest_is_by_what_is_written_and_unknown_prices_come_last() -> None:

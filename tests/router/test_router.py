@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from echo import MODEL
 from router_setup import Far, Setup, asked, chunks, party, route, row, said, setup
 from tertulia.catalog.catalog import Listing
-from tertulia.errors import BadRequest, Busy, EngineFault, Timeout, Upstream
-from tertulia.types import Caller
+from tertulia.errors import BadRequest, Busy, EngineFault, Timeout, UnknownModel, Upstream
+from tertulia.types import Caller, ChatRequest, Chunk
 
 __all__ = ["setup"]
 GONE = Upstream("it can't be reached")
@@ -143,11 +144,55 @@ async def test_who_hangs_up_stops_the_work_and_is_noted(setup: Setup) -> None:
     far = Far()
     router = setup.router(party("together", far))
     async with aclosing(router.chat(asked())) as answer:
-        async for _ in answer:
-            break
+        async for chunk in answer:
+            if not chunk.sign_of_life:
+                break
     assert (far.closed, far.open) == (1, 0)
     assert [(spent.outcome, spent.completion_tokens, spent.estimated) for spent in setup.spent] == [
         ("cancelled", 1, True)
+    ]
+    async with aclosing(router.chat(asked(content="x" * 400))) as answer:
+        await anext(answer)
+    assert far.requests == far.requests[:1]  # it was not asked yet: nothing was spent
+    task = asyncio.create_task(chunks(router, asked(content="!30 " + "x" * 396)))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert setup.spent[-1].outcome == "cancelled" and setup.spent[-1].prompt_tokens == 100  # it has read the prompt
+
+
+async def test_what_a_provider_itself_says_it_cost_counts_where_no_price_is_known(setup: Setup) -> None:
+    far = Far()
+    answer = far.chat
+
+    async def costly(request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        async for chunk in answer(request):
+            if chunk.usage:
+                chunk.usage.cost = 0.5
+            yield chunk
+
+    far.chat = costly  # type: ignore[method-assign]
+    told = await chunks(setup.router(party("together", far)), asked())
+    assert told[-1].usage and told[-1].usage.cost == 0.5 and setup.spent[-1].cost == 500_000
+
+
+async def test_a_continued_answer_costs_what_its_parts_cost(setup: Setup) -> None:
+    parties = [party(name, far, price=(1.0, 10.0)) for name, far in (("a", Far(GONE, after=2)), ("b", Far()))]
+    answer = await chunks(setup.router(*parties), asked(continue_=True))
+    assert answer[-1].usage and answer[-1].usage.cost == pytest.approx(sum(one.cost for one in setup.spent) / 1e6)
+
+
+async def test_where_the_next_will_not_go_on_one_more_is_asked(setup: Setup) -> None:
+    parties = [party("a", Far(GONE, after=2)), party("b", Far(BadRequest("no prefill"))), party("c", Far())]
+    answer = await chunks(setup.router(*parties), asked(continue_=True))
+    assert [chunk.comment for chunk in answer if chunk.comment] == ["continued by c"]
+
+
+async def test_a_request_that_nobody_could_answer_is_in_the_log_too(setup: Setup) -> None:
+    with pytest.raises(UnknownModel):
+        await chunks(setup.router(), asked("no/such"))
+    assert [(spent.model, spent.provider, spent.outcome) for spent in setup.spent] == [
+        ("no/such", "", "model_not_found")
     ]
 
 

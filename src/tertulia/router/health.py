@@ -10,6 +10,10 @@ from tertulia.router.order import WELL, State
 Key = tuple[str, str]
 SHARE = 0.3
 """What the newest answer counts for in a speed: older ones fade."""
+STALE = 600.0
+"""Seconds after which a speed is no longer known: the slow may have become fast."""
+MOST = 4096
+"""Candidates that are remembered; pinned to a provider, callers name models as they like."""
 LONGEST_REST = 300.0
 RESERVE = 100.0
 """Second attempts that are allowed at once before the share of requests counts."""
@@ -36,15 +40,35 @@ class Health:
         self._pause = pause
         self._clock = clock
         self._resting: set[Key] = set()
+        self._swept = clock()
 
     def look(self) -> dict[Key, State]:
-        """The states as they are now: those whose rest is over are ready to be tried."""
-        if self._resting:
-            now = self._clock()
-            for key in list(self._resting):
-                record = self._records[key]
-                self._set(key, resting=now < record.until or record.trying)
+        """The states as they are now: those whose rest is over are ready to be tried, old speeds are forgotten."""
+        now = self._clock()
+        for key in list(self._resting):
+            record = self._records[key]
+            if now > record.until + LONGEST_REST and not record.trying:  # nobody has asked since
+                self._forget(key)
+                continue
+            self._set(key, resting=now < record.until or record.trying)
+        if now >= self._swept + STALE / 10:
+            self._swept = now
+            self._sweep(now)
         return self.states
+
+    def _sweep(self, now: float) -> None:
+        for key, state in list(self.states.items()):
+            if not state.resting and now > state.seen + STALE:
+                del self.states[key]
+        while len(self.states) > MOST:
+            self._forget(next(iter(self.states)))
+        while len(self._records) > MOST:
+            self._forget(next(iter(self._records)))
+
+    def _forget(self, key: Key) -> None:
+        self.states.pop(key, None)
+        self._records.pop(key, None)
+        self._resting.discard(key)
 
     def begin(self, key: Key) -> None:
         """A request is being sent."""
@@ -70,19 +94,23 @@ class Health:
         self._resting.add(key)
         self._set(key, resting=True)
 
-    def answer(self, key: Key, first: float, tokens: int, seconds: float) -> None:
-        """It answered: ``first`` seconds to the first piece, then ``tokens`` in ``seconds`` in all."""
-        if key in self._records:
-            del self._records[key]
+    def begun(self, key: Key) -> None:
+        """Its answer has begun: it is well again."""
+        if self._records.pop(key, None) is not None:
             self._resting.discard(key)
+            self._set(key, resting=False)
+
+    def answer(self, key: Key, first: float | None, tokens: int, seconds: float) -> None:
+        """It answered: ``first`` seconds to the first piece of a stream, ``tokens`` in ``seconds`` in all."""
+        self.begun(key)
         old = self.states.get(key, WELL)
         speed = tokens / seconds if tokens > 1 and seconds > 0 else None
-        self.states[key] = State(False, _mix(old.speed, speed), _mix(old.latency, first))
+        self.states[key] = State(False, _mix(old.speed, speed), _mix(old.latency, first), self._clock())
 
     def _set(self, key: Key, *, resting: bool) -> None:
         old = self.states.get(key, WELL)
         if old.resting != resting:
-            self.states[key] = structs.replace(old, resting=resting)
+            self.states[key] = structs.replace(old, resting=resting, seen=old.seen or self._clock())
 
 
 def _mix(old: float | None, new: float | None) -> float | None:

@@ -6,6 +6,7 @@ policies are Hugging Face's: ``fastest`` (measured tokens a second), ``cheapest`
 """
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from msgspec import Struct
 
@@ -53,11 +54,13 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class State(Struct, frozen=True):
-    """How a candidate has done of late: whether it is given a rest, its tokens a second, its seconds to the first."""
+    """How a candidate has done of late: whether it is given a rest, its tokens a second, its seconds to the first;
+    ``seen`` is when that was, on the clock that measured it."""
 
     resting: bool = False
     speed: float | None = None
     latency: float | None = None
+    seen: float = 0.0
 
 
 WELL = State()
@@ -103,22 +106,29 @@ def needs(request: ChatRequest) -> tuple[str, ...]:
     if request.logprobs:
         wanted.append("logprobs")
     for message in request.messages:
-        if type(message.content) is list and any(isinstance(part, Image) for part in message.content):
+        if type(message.content) is list and (shown := [one for one in message.content if isinstance(one, Image)]):
             wanted.append("image")
+            if any(not one.image_url.url.startswith("data:") for one in shown):
+                wanted.append("image_url")
             break
     return tuple(wanted)
 
 
-def length(request: ChatRequest) -> int:
-    """The fewest tokens that prompt and answer can be expected to have together."""
-    characters = 0
+def characters(request: ChatRequest) -> int:
+    """The text of its messages."""
+    count = 0
     for message in request.messages:
         content = message.content
         if type(content) is str:
-            characters += len(content)
+            count += len(content)
         elif content:
-            characters += sum(len(part.text) for part in content if isinstance(part, Text))
-    return characters // CHARACTERS + (request.max_completion_tokens or request.max_tokens or 1)
+            count += sum(len(part.text) for part in content if isinstance(part, Text))
+    return count
+
+
+def length(request: ChatRequest) -> int:
+    """The fewest tokens that prompt and answer can be expected to have together."""
+    return characters(request) // CHARACTERS + (request.max_completion_tokens or request.max_tokens or 1)
 
 
 def lacks(candidate: Candidate, wanted: Sequence[str], tokens: int) -> list[str]:
@@ -144,19 +154,17 @@ def order(
         return list(candidates)
     place = {name: index for index, name in enumerate(preferred)}
     states = [health.get(candidate.key, WELL) for candidate in candidates]
-    known = [state.speed for state in states if state.speed is not None]
-    usual = sum(known) / len(known) if known else 0.0  # who was never measured is taken to be as fast as the rest
 
     def rank(index: int) -> tuple[bool, float, int, int]:
         candidate, state = candidates[index], states[index]
         if policy == "cheapest":
-            first = candidate.price[1] if candidate.price else float("inf")
+            first = candidate.price[1] if candidate.price else inf
         elif policy == LOCAL:
             first = float(candidate.provider != LOCAL)
         elif policy == "preferred":
             first = 0.0
         else:
-            first = -(usual if state.speed is None else state.speed)
+            first = -inf if state.speed is None else -state.speed  # who was not measured of late is measured now
         return state.resting, first, place.get(candidate.provider, len(place)), index
 
     return [candidates[index] for index in sorted(range(len(candidates)), key=rank)]

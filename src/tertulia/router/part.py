@@ -3,12 +3,15 @@
 import math
 import time
 
+import msgspec
 from msgspec import UNSET, structs
 
-from tertulia.router.order import Candidate
-from tertulia.types import ChatRequest, Chunk, CompletionDetails, Message, PromptDetails, Spent, Usage
+from tertulia.router.order import Candidate, characters
+from tertulia.types import ChatRequest, Chunk, Delta, Message, Spent, Usage
 
 MICRO = 1_000_000
+PER_TOKEN = 4
+"""Characters of a token, where nobody tells."""
 
 
 class Part:
@@ -17,7 +20,7 @@ class Part:
     def __init__(self, candidate: Candidate, request: ChatRequest, *, keep: bool) -> None:
         self.candidate = candidate
         self.begun = False
-        self.chunks = 0
+        self._chunks = self._characters = 0
         self.usage: Usage | None = None
         self.plain = keep
         self._keep = keep
@@ -39,6 +42,11 @@ class Part:
     def text(self) -> str:
         return "".join(self._texts)
 
+    @property
+    def said(self) -> int:
+        """The tokens of its answer: as told, or else as many as its pieces and its length make likely."""
+        return self.usage.completion_tokens if self.usage else max(self._chunks, -(-self._characters // PER_TOKEN))
+
     def add(self, chunk: Chunk) -> None:
         """Count a chunk. One that another provider could not go on from (a call, a thought, a refusal, several choices)
         makes the part not ``plain``."""
@@ -48,22 +56,24 @@ class Part:
         if chunk.usage:
             self.usage = chunk.usage
             return
-        self.chunks += 1
-        if self._keep:
-            for choice in chunk.choices:
-                delta = choice.delta
-                if choice.index or delta.tool_calls or delta.reasoning_content or delta.refusal or choice.finish_reason:
-                    self.plain = False
-                if delta.content:
+        self._chunks += 1
+        for choice in chunk.choices:
+            delta = choice.delta
+            if delta.content:
+                self._characters += len(delta.content)
+                if self._keep:
                     self._texts.append(delta.content)
+            if delta.reasoning_content or delta.tool_calls or delta.refusal or choice.index or choice.finish_reason:
+                self.plain = False
+                self._characters += len(delta.reasoning_content or "") + _arguments(delta)
 
     def spent(self, outcome: str) -> Spent:
-        """The entry for the usage log. Where the provider did not tell, chunks count as tokens and are marked so."""
+        """The entry for the usage log. Where the provider did not tell, tokens are estimated and marked so: also those
+        of a prompt whose answer nobody waited for."""
         request, candidate, usage = self._request, self.candidate, self.usage
         prompt = usage.prompt_tokens if usage else 0
-        said = usage.completion_tokens if usage else self.chunks
-        if usage is None and self.begun:
-            prompt = _guess(request)
+        if usage is None and (self.begun or outcome == "cancelled"):
+            prompt = prompt_of(request)
         return Spent(
             request_id=request.caller.request_id,
             token=request.caller.token,
@@ -71,41 +81,48 @@ class Part:
             model=candidate.model,
             provider=candidate.provider,
             prompt_tokens=prompt,
-            completion_tokens=said,
-            cost=cost(candidate.price, prompt, said),
+            completion_tokens=self.said,
+            cost=cost(candidate.price, prompt, self.said, usage),
             estimated=usage is None or usage.estimated,
             outcome=outcome,
             seconds=round(self.seconds, 3),
         )
 
 
-def cost(price: tuple[float, float] | None, prompt: int, said: int) -> int:
-    """Millionths of a US dollar, rounded up; 0 where the price is not known."""
-    return math.ceil(price[0] * prompt + price[1] * said - 1e-9) if price else 0
+def cost(price: tuple[float, float] | None, prompt: int, said: int, usage: Usage | None = None) -> int:
+    """Millionths of a US dollar, rounded up: by the price, or as the provider told; 0 where neither is known."""
+    if price is None:
+        told = usage.cost if usage else None
+        return math.ceil(told * MICRO - 1e-9) if told and 0 < told < MICRO else 0
+    return math.ceil(price[0] * prompt + price[1] * said - 1e-9)
 
 
-def price_usage(chunk: Chunk, candidate: Candidate, before: list[Part]) -> Chunk:
-    """The last chunk with what the answer cost, where that is known, and with what earlier parts of it said."""
+def price_usage(chunk: Chunk, part: Part, before: list[Part]) -> Chunk:
+    """The last chunk, with what the whole answer cost, where that is known, and with what earlier parts of it said."""
     usage = chunk.usage
-    if not usage or (candidate.price is None and not before):
+    price = part.candidate.price
+    if not usage or (price is None and not before):
         return chunk
+    known = all(one.candidate.price is not None for one in (*before, part))
+    spent = cost(price, usage.prompt_tokens, usage.completion_tokens, usage)
+    spent += sum(one.spent("continued").cost for one in before)
     if before:
-        told = sum(part.chunks for part in before)
+        told = sum(one.said for one in before)
         usage = structs.replace(
             usage,
             prompt_tokens=max(usage.prompt_tokens - told, 0),
             completion_tokens=usage.completion_tokens + told,
             estimated=True,
         )
-    spent = cost(candidate.price, usage.prompt_tokens, usage.completion_tokens)
-    spent += sum(part.spent("").cost for part in before)
-    return structs.replace(chunk, usage=structs.replace(usage, cost=spent / MICRO), raw=UNSET)
+    return structs.replace(chunk, usage=structs.replace(usage, cost=spent / MICRO if known else None), raw=UNSET)
 
 
 def go_on(request: ChatRequest, parts: list[Part]) -> ChatRequest:
-    """``request`` with what was said so far as the beginning of the answer, which is to go on from there."""
+    """``request`` with what was said so far, if anything was, as the beginning of the answer that is to go on."""
     said = "".join(part.text for part in parts)
-    told = sum(part.chunks for part in parts)
+    if not said:
+        return request
+    told = sum(part.said for part in parts)
     last = request.messages[-1]
     turns = request.messages
     if last.role == "assistant" and isinstance(last.content, str):
@@ -121,18 +138,16 @@ def go_on(request: ChatRequest, parts: list[Part]) -> ChatRequest:
 
 
 def goes_on(request: ChatRequest, parts: list[Part]) -> bool:
-    """Whether another could go on from where ``parts`` broke off: text alone, in no form, and some of it."""
+    """Whether another could go on from where ``parts`` broke off: text alone, in no form."""
     bound = (request.response_format, request.structured_outputs, request.logprobs, request.seed)
-    return (request.n or 1) == 1 and not any(bound) and bool(parts[-1].text) and all(part.plain for part in parts)
+    return (request.n or 1) == 1 and not any(bound) and all(part.plain for part in parts)
 
 
-def _guess(request: ChatRequest) -> int:
-    """About four characters a token."""
-    texts = (message.content for message in request.messages)
-    return sum(len(text) for text in texts if isinstance(text, str)) // 4
+def prompt_of(request: ChatRequest) -> int:
+    """About as many tokens as a prompt has: four characters make one."""
+    tools = len(msgspec.json.encode(request.tools)) if request.tools else 0
+    return -(-(characters(request) + tools) // PER_TOKEN)
 
 
-def no_usage(request: ChatRequest, parts: list[Part]) -> Usage:
-    """What an answer came to that nobody told the tokens of."""
-    prompt, said = _guess(request), sum(part.chunks for part in parts)
-    return Usage(prompt, said, prompt + said, PromptDetails(), CompletionDetails(), estimated=True)
+def _arguments(delta: Delta) -> int:
+    return sum(len(call.function.arguments or "") for call in delta.tool_calls or () if call.function)

@@ -23,6 +23,8 @@ log = logging.getLogger("tertulia.router")
 PATIENCE = 2.0
 """Seconds that a request waits at most before it asks the same candidate again."""
 BACKOFF = 0.25
+MARGIN = 5.0
+FOR_EVER = 1e9
 FRESH = 1.0
 """Seconds for which the list of models is not made anew."""
 _FINAL = frozenset({401, 402, 403, 404})
@@ -107,10 +109,11 @@ class Answer:
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
         """The answer, from one candidate or from several."""
         router, error = self._router, None
-        self._plan = make_plan(router.index, self._request, router.settings, router.health.look())
+        self._plan = self._make_plan()
         self._waiting = list(self._plan.candidates)
         router.budget.earn()
         while candidate := await self._next():
+            yield _patient(router.settings)
             part, outcome = Part(candidate, self._request, keep=self._keep), "cancelled"
             router.health.begin(candidate.key)
             router.used(candidate.provider, candidate.model)
@@ -133,6 +136,25 @@ class Answer:
             finally:
                 self._close(part, outcome)
         raise self._last(error or Upstream("nobody is left to ask"))
+
+    def _make_plan(self) -> Plan:
+        router, request = self._router, self._request
+        try:
+            return make_plan(router.index, request, router.settings, router.health.look())
+        except TertuliaError as error:
+            caller, model = request.caller, (request.model or "")[:200]
+            outcome = error.code or error.type
+            router.spend(
+                Spent(
+                    request_id=caller.request_id,
+                    token=caller.token,
+                    caller=caller.name,
+                    model=model,
+                    provider="",
+                    outcome=outcome,
+                )
+            )
+            raise
 
     # ---------------------------------------------------------------- who is next
 
@@ -184,7 +206,8 @@ class Answer:
 
     def _settle(self, chunk: Chunk, part: Part) -> Chunk:
         """``chunk`` as the caller is to see it: one answer, whoever it came from."""
-        fresh = not part.begun
+        if fresh := not part.begun:
+            self._router.health.begun(part.candidate.key)
         part.add(chunk)
         if self._first is None:
             self._first = chunk
@@ -197,14 +220,16 @@ class Answer:
             chunk = structs.replace(chunk, id=first.id, created=first.created, model=first.model, raw=UNSET, meta=UNSET)
             if fresh and chunk.choices:
                 chunk.choices[0].delta.role = UNSET
-        return price_usage(chunk, part.candidate, self._parts) if chunk.usage else chunk
+        return price_usage(chunk, part, self._parts) if chunk.usage else chunk
 
     def _note(self, candidate: Candidate, part: Part, error: TertuliaError) -> str:
         """What becomes of a failure: ``failed_over`` or ``continued`` when another is to be asked, else its code."""
         self._route(candidate, "failed", f"{error.status}: {error.message}"[:300], part.seconds)
         if not (error.retryable or error.status >= 500):
-            return error.code or error.type
-        self._router.health.fail(candidate.key, error.retry_after)
+            # another may well go on with what this one won't
+            return "failed_over" if self._parts and self._more() else error.code or error.type
+        if not (error.status in (401, 403) and self._request.caller.bearer):  # it may be the caller's own token
+            self._router.health.fail(candidate.key, error.retry_after)
         self._failed[candidate.key] = (candidate, error)
         if not (part.begun or self._parts):
             return "failed_over" if self._more() else error.code or error.type
@@ -212,7 +237,7 @@ class Answer:
             self._parts.append(part)
         if not (self._keep and goes_on(self._request, self._parts) and self._more()):
             return error.code or error.type
-        log.warning("%s broke off after %d chunks: going on elsewhere", candidate.provider, part.chunks)
+        log.warning("%s broke off after %d tokens: going on elsewhere", candidate.provider, part.said)
         return "continued"
 
     def _more(self) -> bool:
@@ -220,14 +245,13 @@ class Answer:
         if self._tries >= self._router.settings.attempts or not (self._parts or self._router.budget.any):
             return False
         candidate, wait = self._once_more()
-        return bool(self._waiting) or (candidate is not None and wait <= PATIENCE)
+        return not all(map(self._rests, self._waiting)) or (candidate is not None and wait <= PATIENCE)
 
     def _close(self, part: Part, outcome: str) -> None:
         """An attempt is over: its health, and its entry in the usage log."""
         health, key = self._router.health, part.candidate.key
         if outcome == "ok":
-            tokens = part.usage.completion_tokens if part.usage else part.chunks
-            health.answer(key, part.first, tokens, part.seconds)
+            health.answer(key, part.first if self._request.stream else None, part.said, part.seconds)
         else:
             health.leave(key)
         self._router.spend(part.spent(outcome))
@@ -239,6 +263,13 @@ class Answer:
     def _route(self, candidate: Candidate, outcome: str, why: str = "", seconds: float = 0.0) -> None:
         attempt = Attempt(candidate.provider, candidate.model, outcome, why, round(seconds, 4))
         self._plan.route.append(attempt)
+
+
+def _patient(settings: Settings) -> Chunk:
+    """A sign of life: those who are asked now hold the clock, and are somewhat quicker than whoever waits for us."""
+    bounds = (settings.first_timeout, settings.idle_timeout, settings.whole_timeout)
+    patience = max(bounds) + MARGIN if all(bounds) else FOR_EVER
+    return Chunk(id="", created=0, model="", choices=[], meta=ChunkMeta(patience=patience))
 
 
 def _comment(like: Chunk, text: str) -> Chunk:

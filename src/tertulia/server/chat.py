@@ -144,7 +144,9 @@ async def _relay(
     """Write ``answer`` to its end."""
     async for chunk in answer:
         if chunk.sign_of_life:
-            watch.alive()
+            watch.alive(chunk.meta.patience if chunk.meta else 0)
+            if chunk.meta:  # for whoever holds the clock, and not for the client
+                continue
             stream.ping(b": %b\n\n" % chunk.comment.encode() if chunk.comment else sse.BUSY)
             continue
         watch.beat()

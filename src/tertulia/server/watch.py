@@ -33,6 +33,7 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self.start = self.last = self._pinged = self._loop.time()
         self.beats = 0
+        self._patience = 0.0
         self.gaps = [0] * (len(GAPS) + 1)
         self.gaps_sum = 0.0
 
@@ -47,8 +48,10 @@ class Watch:
         self.beats += 1
 
     def alive(self, patience: float = 0) -> None:
-        """No chunk has come, but a sign that one will, perhaps only after ``patience`` seconds."""
-        self.last = self._loop.time() + patience
+        """No chunk has come, but a sign that one will. From here on up to ``patience`` seconds of silence are no fault:
+        somebody below has a clock of its own."""
+        self.last = self._loop.time()
+        self._patience = patience or self._patience
 
     def stop(self, error: TertuliaError) -> None:
         """Interrupt the task; the context raises ``error``."""
@@ -84,6 +87,7 @@ class Watch:
                 )
         bound = server.idle_timeout if self.beats else server.first_token_timeout
         if bound:
+            bound = max(bound, self._patience)
             due.append(self.last + bound)
             if now >= due[-1]:
                 return self._silent(bound)
