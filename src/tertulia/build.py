@@ -118,7 +118,7 @@ def _party(row: table.Row, config: Config, net: Net) -> Party:
         why="" if key or forward or row.custom else f"there is no key for it: set {' or '.join(row.keys)}",
         custom=row.custom,
         models=row.models,
-        fields=dict.fromkeys(row.refuses, False),
+        fields={"tool_prompt": "tgi" in row.quirks} | dict.fromkeys(row.refuses, False),
         price=row.price,
         context=row.context,
     )

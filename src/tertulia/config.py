@@ -329,8 +329,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "batch": (1, 4096),
 }
 _WORDS = {"weights": ("int8", "f32"), "policy": ("fastest", "cheapest", "preferred", "local")}
-RESERVED = frozenset({"v1", "api", "models", "status", "health", "metrics", "settings", "docs", "playground"})
-"""Names that are addresses here, and so no provider's."""
+RESERVED = frozenset({"v1", "api", "models", "status", "health", "metrics", "settings", "docs", "playground"}) | {
+    *("local", "fastest", "cheapest", "preferred", "auto")
+}
+"""Names that are addresses here, or mean something behind a model's name, and so no provider's."""
 _KINDS: dict[Any, str] = {
     int: "a whole number (sizes may end in K, M or G)",
     float: "a number",

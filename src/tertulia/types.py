@@ -161,7 +161,7 @@ class ChatRequest(Struct, kw_only=True, omit_defaults=True):
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
-    models: list[str] | None = None
+    models: Annotated[list[str], Meta(max_length=16)] | None = None
     continue_: bool | None = field(default=None, name="continue")
     user: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """What a name comes to, who can honour what, and what is said where nobody can."""
 
+import time
 from typing import Any
 
 import pytest
@@ -141,3 +142,17 @@ async def test_what_a_provider_no_longer_serves_is_asked_only_where_it_is_pinned
     router = setup.router(party("together", models=()), party("groq", models=()), rows=rows)
     assert route(await chunks(router, asked("org/model"))) == [("groq", "served")]
     assert route(await chunks(router, asked("org/model:together"))) == [("together", "served")]
+
+
+async def test_a_mistyped_model_is_not_answered_by_the_one_of_last_resort(setup: Setup) -> None:
+    router = setup.router(party("together"), fallback="echo")
+    with pytest.raises(UnknownModel):
+        await chunks(router, asked("org/fat"))
+
+
+def test_an_unknown_name_costs_little_among_many_models(setup: Setup) -> None:
+    many = tuple(f"org{number}/model-{number}-instruct" for number in range(2000))
+    router = setup.router(party("together", models=many))
+    started = time.perf_counter()
+    error = router.index.unknown(router.index.read("org77/model-77-instrukt"))
+    assert "org77/model-77-instruct" in error.message and time.perf_counter() - started < 0.25

@@ -56,7 +56,7 @@ async def _ask(config: "Config", name: str) -> None:
 
     probes = Probes(config.router.probes)
     async with build.router(config) as router:
-        candidates = router.index.find(router.index.read(name)) if name else _all(router.index)
+        candidates = _asked(router.index, name) if name else _all(router.index)
         asked, paid = 0, list[float | None]()
         for candidate in candidates:
             print(f"{candidate.model} at {candidate.provider}", flush=True)
@@ -70,6 +70,14 @@ async def _ask(config: "Config", name: str) -> None:
             print(f"In all: {_price(paid)}")
     if not asked:
         raise Upstream("nobody could be asked")
+
+
+def _asked(index: "Index", name: str) -> "list[Candidate]":
+    """Everybody whom ``name`` means. Raises UnknownModel."""
+    wish = index.read(name)
+    if found := index.find(wish):
+        return found
+    raise index.unknown(wish)
 
 
 def _all(index: "Index") -> "list[Candidate]":

@@ -51,6 +51,13 @@ def _add_server(command: argparse.ArgumentParser) -> None:
         metavar="ORIGIN",
         help="let web pages of ORIGIN in (may be repeated)",
     )
+    say(
+        "--stand-in",
+        dest="router.stand_in",
+        action="store_true",
+        default=None,
+        help="let a model of this machine answer for models that nobody here has a key for; the answer says so",
+    )
     _add_engine(command)
 
 

@@ -17,6 +17,7 @@ as there is one, each request must bring one:
 
   curl http://127.0.0.1:8080/v1/models -H 'Authorization: Bearer hf_...'
 
+That stays so when the last is revoked: `tertulia serve --open` lets everybody in again.
 Running servers know of new and revoked tokens at once, without a restart. Only a hash of
 a token is kept: it is shown when it is made, and never again."""
 _NEW = """Make a token and write it to standard output, this once.

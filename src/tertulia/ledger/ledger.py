@@ -61,7 +61,7 @@ class Ledger:
         return self._tokens.find(secret)
 
     def any(self) -> bool:
-        """Whether there is a token that was not revoked. Raises EngineFault where the file can't be read."""
+        """Whether there ever was a token. Raises EngineFault where the file can't be read."""
         return self._tokens.any()
 
     def check(self, token: int) -> None:
@@ -117,7 +117,9 @@ class Ledger:
             raise StoreError(f"the ledger {self.path} can't be used: {error}") from None
 
     async def _write(self, batch: "list[Entry]") -> int:
-        return await self._do(lambda: usage.write(self._writer, batch))
+        written = await self._do(lambda: usage.write(self._writer, batch))
+        self._tokens.settle(usage.costs(batch))
+        return written
 
     def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection, Tokens]:
         writer = database.prepare(self.path)

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 import string
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -54,8 +54,8 @@ class Tokens:
         self._version = self._changed = -1
         self._by_hash: dict[bytes, Token] = {}
         self._by_id: dict[int, Token] = {}
-        self._spent: dict[int, int] = {}
-        self._kept: set[int] = set()
+        self._spent: dict[int, int] = {}  # as the file has it
+        self._pending: dict[int, int] = {}  # what this process has still to write
 
     def find(self, secret: str) -> Token | None:
         """The token of ``secret``, whether it is live or not."""
@@ -65,14 +65,17 @@ class Tokens:
         return self._by_hash.get(_digest(secret))
 
     def any(self) -> bool:
-        """Whether there is a token that was not revoked."""
+        """Whether there ever was a token: to revoke the last one opens no door."""
         self.look()
-        return bool(self._kept)
+        return bool(self._by_id)
 
     def check(self, token: int) -> None:
         """Raises SpendCap where ``token`` has spent what it may."""
         known = self._by_id.get(token)
-        if known is None or known.cap is None or (spent := self._spent[token]) < known.cap:
+        if known is None or known.cap is None:
+            return
+        spent = self._spent.get(token, 0) + self._pending.get(token, 0)
+        if spent < known.cap:
             return
         raise SpendCap(
             f"the token {known.name} has spent {dollars(spent)} of the {dollars(known.cap)} that it may: "
@@ -80,9 +83,16 @@ class Tokens:
         )
 
     def add(self, token: int, cost: int) -> None:
-        """``token`` has spent ``cost`` more."""
-        if token in self._spent:
-            self._spent[token] += cost
+        """``token`` has spent ``cost`` more, which is not in the file yet."""
+        if token and cost:
+            self._pending[token] = self._pending.get(token, 0) + cost
+
+    def settle(self, costs: Mapping[int, int]) -> None:
+        """These are in the file now."""
+        for token, cost in costs.items():
+            left = self._pending.pop(token, 0) - cost
+            if left > 0:
+                self._pending[token] = left
 
     def look(self) -> None:
         """Read what has changed, if anything has."""
@@ -93,18 +103,15 @@ class Tokens:
             rows = self._execute(
                 f"SELECT {_COLUMNS}, hash, changed FROM tokens WHERE changed > ? ORDER BY changed", (self._changed,)
             ).fetchall()
+            capped = self._execute("SELECT id, spent FROM tokens WHERE cap IS NOT NULL").fetchall()
         except sqlite3.Error as error:
             raise EngineFault(f"the ledger can't be read: {error}") from None
         for row in rows:
             token, digest = _token(row), row[-2]
             self._by_hash[digest] = self._by_id[token.id] = token
-            self._spent.setdefault(token.id, token.spent)
-            if token.revoked is None:
-                self._kept.add(token.id)
-            else:
-                self._kept.discard(token.id)
             self._changed = row[-1]
         self._version = version
+        self._spent.update(capped)
 
 
 def write(

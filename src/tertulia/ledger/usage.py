@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 
 from msgspec import Struct, field
@@ -134,11 +134,17 @@ def write(connection: sqlite3.Connection, batch: list[Entry]) -> int:
     return write(connection, batch[:middle]) + write(connection, batch[middle:])
 
 
-def _insert(connection: sqlite3.Connection, batch: list[Entry]) -> None:
+def costs(batch: Iterable[Entry]) -> dict[int, int]:
+    """What each token has spent in ``batch``."""
     spent: dict[int, int] = {}
     for _, entry in batch:
         if entry.token and entry.cost:
             spent[entry.token] = spent.get(entry.token, 0) + entry.cost
+    return spent
+
+
+def _insert(connection: sqlite3.Connection, batch: list[Entry]) -> None:
+    spent = costs(batch)
     with writing(connection):
         connection.executemany(
             "INSERT INTO usage(time, request_id, token, caller, model, provider, prompt_tokens, completion_tokens, "

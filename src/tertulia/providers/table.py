@@ -3,15 +3,19 @@
 A provider is a row. What is odd about one is the name of a small function in :mod:`tertulia.providers.quirks`.
 """
 
+import re
 import tomllib
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, structs
 
 from tertulia.config import Provider
 from tertulia.errors import ConfigError
+
+_VERSION = re.compile(r"/v\d\w*$")
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,9 +67,10 @@ def _join(name: str, row: Row | None, said: Provider) -> Row:
     base, route = said.base_url.rstrip("/"), said.route
     if base and not route and not base.endswith("/chat/completions"):
         # a base_url as clients write it ends in /v1; one without is given it
-        route = "/chat/completions" if base.rpartition("/")[2].startswith("v") else row.route
+        route = "/chat/completions" if _VERSION.search(urlsplit(base).path) else row.route
     elif base and not route:
         base, route = base.removesuffix("/chat/completions"), "/chat/completions"
+    _check(name, base)
     if len(said.price) not in (0, 2):
         raise ConfigError(f"[providers.{name}]: price is two numbers, dollars per million tokens read and written")
     return structs.replace(
@@ -83,3 +88,14 @@ def _join(name: str, row: Row | None, said: Provider) -> Row:
         context=said.context or row.context,
         custom=True if base else row.custom,
     )
+
+
+def _check(name: str, base: str) -> None:
+    """Raises ConfigError for an address that is none. A ``{port}`` in it is not known yet."""
+    try:
+        parts = urlsplit(base.replace("{port}", "1"))
+        good = not base or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(f"[providers.{name}]: base_url {base!r} is not an address such as http://127.0.0.1:8000/v1")

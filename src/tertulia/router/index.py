@@ -3,7 +3,8 @@
 import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from heapq import nlargest
+from itertools import chain, pairwise
 from typing import Protocol
 
 from msgspec import Struct
@@ -176,16 +177,13 @@ class Index:
         return first
 
     def find(self, wish: Wish) -> list[Candidate]:
-        """Everybody who could answer ``wish``. Raises UnknownModel, with what is near; Unauthorized where the provider
-        that it is pinned to has no key."""
+        """Everybody who could answer ``wish``; nobody where the model is not known (see :meth:`unknown`). Raises
+        Unauthorized where the provider that it is pinned to has no key, BadRequest where that doesn't serve it."""
         self._fresh()
         model = self.resolve(wish.model)
         if wish.provider:
-            return [self._pinned(model, wish)]
-        found = [candidate for candidate in self._candidates.get(model, ()) if self._usable(candidate)]
-        if not found:
-            raise self._unknown(model, wish.model)
-        return found
+            return self._pinned(model, wish)
+        return [candidate for candidate in self._candidates.get(model, ()) if self._usable(candidate)]
 
     def at_home(self, model: str | None = None) -> list[Candidate]:
         """A model of this machine; the default one without a name. None if there is none."""
@@ -195,40 +193,52 @@ class Index:
             return [one for one in self._candidates.get(model, ()) if one.provider == LOCAL]
         return self._candidates[self._here[0].id][:1] if self._here else []
 
-    def _pinned(self, model: str, wish: Wish) -> Candidate:
+    def _pinned(self, model: str, wish: Wish) -> list[Candidate]:
         party = self.parties.get(wish.provider)
         here = self._candidates.get(model, ())
         found = next((one for one in here if one.provider == wish.provider), None)
         found = found or self._theirs.get((wish.provider, wish.model))
         if party is None:
-            if found is None:
-                raise self._unknown(model, wish.model)
-            return found
+            return [found] if found else []
         if party.why:
             raise Unauthorized(f"{party.name} can't be asked: {party.why}", param="model")
         if found is None and not party.custom and here:
             others = ", ".join(f"{model}:{one.provider}" for one in here) or "none"
             raise BadRequest(f"{party.name} is not known to serve {model}; these are: {others}", param="model")
-        return found or self._candidate(party, wish.model, Listing(id=wish.model))
+        return [found or self._candidate(party, wish.model, Listing(id=wish.model))]
 
     def _usable(self, candidate: Candidate) -> bool:
         return candidate.provider == LOCAL or (candidate.live and not self.parties[candidate.provider].why)
 
-    def _unknown(self, model: str, asked: str) -> UnknownModel:
-        served = list(self._candidates.get(model, ()))
+    def knows(self, wish: Wish) -> bool:
+        """Whether the model that is asked for is one that there is, whoever may serve it."""
+        return self.resolve(wish.model) in self._candidates or self.resolve(wish.model) in self._rows
+
+    def unknown(self, wish: Wish) -> UnknownModel:
+        """The error for a model that nobody here serves: why, or what is near."""
+        asked, model = wish.model, self.resolve(wish.model)
         if len(asked) > 200:
             return UnknownModel("there is no such model here", param="model")
-        if served:
+        if served := self._candidates.get(model):
+            if wish.provider == LOCAL:
+                return UnknownModel(f"{model} is not installed here; `tertulia pull {model}` fetches it", param="model")
             reasons = "; ".join(f"{one.provider}: {self.parties[one.provider].why or GONE}" for one in served[:4])
             return UnknownModel(f"nobody who serves {model} can be asked ({reasons})", param="model")
-        usable = [
-            name for name, model in self._names.items() if any(map(self._usable, self._candidates.get(model, ())))
-        ]
-        near = list(dict.fromkeys(self._names[name] for name in difflib.get_close_matches(asked, usable, 3, 0.4)))
-        near = near or list(dict.fromkeys(self._names[name] for name in usable))[:3]
+        near = self._near(asked)
         what = f"; the nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else ""
         hint = f"; `tertulia pull {model}` fetches it" if model in self._rows and self._rows[model].source else ""
         return UnknownModel(f"there is no model {asked!r} here{what}{hint}", param="model")
+
+    def _near(self, asked: str) -> list[str]:
+        """Up to three models that can be asked and are called alike: of the names that share most of their letters'
+        pairs, as difflib takes a millisecond for twenty names."""
+        usable = [
+            name for name, model in self._names.items() if any(map(self._usable, self._candidates.get(model, ())))
+        ]
+        pairs = set(map("".join, pairwise(asked.casefold())))
+        alike = nlargest(20, usable, key=lambda name: len(pairs.intersection(map("".join, pairwise(name.casefold())))))
+        near = [self._names[name] for name in difflib.get_close_matches(asked, alike, 3, 0.4)]
+        return list(dict.fromkeys(near or (self._names[name] for name in usable)))[:3]
 
     # ---------------------------------------------------------------- telling
 

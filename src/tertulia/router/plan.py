@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from tertulia.config import Router as Settings
-from tertulia.errors import BadRequest, ContextOverflow, TertuliaError, Unauthorized, UnknownModel, Unsupported
+from tertulia.errors import BadRequest, ContextOverflow, TertuliaError, Unauthorized, Unsupported
 from tertulia.router.index import Index
 from tertulia.router.order import Candidate, State, Wish, lacks, length, needs, order
 from tertulia.types import Attempt, ChatRequest, Image
@@ -39,17 +39,17 @@ def make_plan(index: Index, request: ChatRequest, settings: Settings, states: Ma
     for wish in wishes:
         try:
             able = take(index.find(wish))
-        except (BadRequest, UnknownModel, Unauthorized) as fault:
+        except (BadRequest, Unauthorized) as fault:
             error = error or fault
             continue
         plan.candidates += order(able, states, wish.policy or settings.policy, settings.order)
     tried = {candidate.key for candidate in plan.candidates} | {candidate.key for candidate, _ in refused}
     last = list[Candidate]()
-    if settings.stand_in or (settings.fallback and not wishes[0].provider):
+    if settings.stand_in or (settings.fallback and not wishes[0].provider and any(map(index.knows, wishes))):
         last = [one for one in index.at_home(settings.fallback) if one.key not in tried]
     plan.candidates += take(last)
     if not plan.candidates:
-        raise _nobody(index, request, refused, wanted, tokens) if refused else error or _unknown()
+        raise _nobody(index, request, refused, wanted, tokens) if refused else error or index.unknown(wishes[0])
     return plan
 
 
@@ -57,10 +57,6 @@ def _wishes(index: Index, request: ChatRequest) -> list[Wish]:
     if request.caller.provider:
         return [Wish(request.model or "", provider=request.caller.provider)]
     return [index.read(name) for name in (request.model or "", *(request.models or ()))]
-
-
-def _unknown() -> UnknownModel:
-    return UnknownModel("no model is named", param="model")
 
 
 def _nobody(

@@ -121,7 +121,7 @@ class Rounds:
 
     def _find(self, provider: str, model: str) -> Candidate | None:
         try:
-            return self._index.find(Wish(model, provider=provider))[0]
+            return next(iter(self._index.find(Wish(model, provider=provider))), None)
         except TertuliaError:  # it is gone, or has no key any more
             return None
 

@@ -16,12 +16,12 @@ _INFERENCE = frozenset({"inference"})
 _HEADER = "send the header 'Authorization: Bearer TOKEN'"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _ALLOWED = "authorization, content-type, x-request-id, x-tertulia-strict, x-tertulia-route"
-_EXPOSED = "x-request-id, x-inference-provider, x-tertulia-warnings, x-error-message, retry-after"
+_EXPOSED = "x-request-id, x-inference-provider, x-tertulia-route, x-tertulia-warnings, x-error-message, retry-after"
 
 
 class Guest(Struct, frozen=True):
-    """Who was let in. ``token`` is the id of a token of the ledger, 0 where it is none; ``bearer`` is what was shown
-    and may go on to a provider that wants it: never a token of the ledger, which is this server's own."""
+    """Who was let in. ``token`` is the id of a token of the ledger, 0 where it is none; ``bearer`` is a token
+    of Hugging Face's that was shown and may go on there: never one that is this server's own."""
 
     name: str = "local"
     token: int = 0
@@ -33,7 +33,7 @@ class Guard:
     """The door's rules, from ``[server]`` and from the ledger's tokens.
 
     As soon as there are tokens each request must bring one, unless the server is ``open``; the configuration's are kept
-    and looked up as hashes. A token that has expired counts, one that was revoked doesn't: time alone opens no door.
+    and looked up as hashes. One that has expired or was revoked counts: only ``open`` opens the door again.
     Without any, on loopback, a browser must not be led here by another site: the Host must be one of ours (DNS
     rebinding) and the Origin the page's own. Raises ConfigError when the address is for others to reach and neither
     tokens nor ``open`` is set.
@@ -81,7 +81,7 @@ class Guard:
                 raise Unauthorized(f"this token {what}: `tertulia token new NAME` makes another")
             return Guest(token.name, token.id, token.permissions)
         name = self._callers.get(_hash(given)) if self._callers else None
-        return Guest(name, bearer=given) if name else None
+        return Guest(name) if name else None
 
     def _stranger(self, request: web.BaseRequest, given: str) -> Guest:
         """Who has no token that is known here, if such are let in."""
@@ -94,7 +94,7 @@ class Guard:
             )
         if self._loopback:
             self._keep_pages_out(request)
-        return Guest(permissions=_INFERENCE if tokens else BOTH, bearer=given)
+        return Guest(permissions=_INFERENCE if tokens else BOTH, bearer=given if given.startswith("hf_") else "")
 
     def _any(self) -> bool:
         """Whether there are tokens."""

@@ -23,6 +23,7 @@ from tertulia.wires import openai
 PASSED = ("X-HF-Bill-To",)
 """Headers of a request that go on to a provider."""
 _HOPS = 100
+_TOLD = ("x-inference-provider", "x-tertulia-route")
 
 
 class Chats:
@@ -171,3 +172,6 @@ def _begin(exchange: Exchange, chunk: Chunk) -> None:
         exchange.headers.extend(meta.headers)
         exchange.tell(meta.route)
         exchange.warn(meta.warnings)
+        if exchange.stream is not None and exchange.stream.begun:  # a ping has taken the head with it
+            lines = (f": {name}: {exchange.headers[name]}\n\n" for name in _TOLD if name in exchange.headers)
+            exchange.stream.ping("".join(lines).encode())
