@@ -74,8 +74,31 @@ async def test_an_unknown_model_tells_the_nearest(setup: Setup) -> None:
     router = setup.router(party("together"))
     with pytest.raises(UnknownModel, match="nearest is org/far"):
         await chunks(router, asked("org/fat"))
+
+
+async def test_a_provider_that_told_what_it_serves_is_not_asked_for_more(setup: Setup) -> None:
+    parties = (party("together"), party("groq", models=()))
+    assert route(await chunks(setup.router(*parties), asked("org/far:groq"))) == [("groq", "served")]
+    rows = (row("org/other", groq=Listing(id="g", seen=1)),)
     with pytest.raises(BadRequest, match="org/far:together"):
-        await chunks(setup.router(party("together"), party("groq", models=())), asked("org/far:groq"))
+        await chunks(setup.router(*parties, rows=rows), asked("org/far:groq"))
+
+
+async def test_no_name_behind_a_provider_is_its_first_model(setup: Setup) -> None:
+    far = Far()
+    router = setup.router(party("together", far), party("groq", models=()))
+    assert router.resolve("default:together") == "org/far:together"
+    await chunks(router, asked("default:together"))
+    assert far.requests[0].model == "together-far"
+    with pytest.raises(UnknownModel, match="name the model"):
+        router.resolve("default:groq")
+
+
+async def test_where_another_model_answers_a_warning_says_so(setup: Setup) -> None:
+    answer = await chunks(setup.router(party("together", why="no key"), stand_in=True), asked("org/far"))
+    assert answer[0].meta and answer[0].meta.warnings == [
+        f"org/far could not be asked: {MODEL} of this machine answered"
+    ]
 
 
 def listing(**fields: bool) -> Listing:

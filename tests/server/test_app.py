@@ -60,8 +60,9 @@ def test_a_message_in_a_header_is_ascii_on_one_line_and_short():
 
 async def test_an_odd_message_does_not_break_the_head(ask: Ask):
     said = await ask(chat("one", model="né\r\nX-Evil: 1"))
-    assert said.status == 404 and "X-Evil" not in said.headers
+    assert said.status == 400 and "X-Evil" not in said.headers
     assert said.headers["X-Error-Message"].isascii()
+    assert (await ask(chat("one", model="é" * 257))).error["param"] == "model"
 
 
 @pytest.mark.parametrize(

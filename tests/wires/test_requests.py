@@ -95,7 +95,7 @@ def offers(draw: st.DrawFn, request: ChatRequest) -> ChatRequest:
 bare = st.builds(
     ChatRequest,
     messages=chats,
-    model=st.none() | words,
+    model=st.none() | words.filter(str.isprintable),
     stream=st.none() | st.booleans(),
     stream_options=st.none() | st.builds(StreamOptions, include_usage=st.none() | st.booleans()),
     max_tokens=st.none() | st.integers(1, 9999),

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+MOST = 100
+
 
 def columns(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
     """``rows``, the first of them the headings, as lines; the columns of ``right`` are figures and end in one line."""
-    table, ends = [*rows], frozenset(right)
+    table, ends = [[_cut(cell) for cell in row] for row in rows], frozenset(right)
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
     return [
         "  ".join(
@@ -14,3 +16,9 @@ def columns(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[st
         ).rstrip()
         for row in table
     ]
+
+
+def _cut(cell: str) -> str:
+    """``cell`` as a terminal may show it, and no longer than a name should be."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in cell)
+    return shown if len(shown) <= MOST else f"{shown[: MOST - 3]}..."

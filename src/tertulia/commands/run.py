@@ -72,8 +72,7 @@ def _run(args: argparse.Namespace) -> None:
     except TertuliaError:
         _show(held, logging.INFO)
         raise
-    if errand.status:
-        _show(held, logging.WARNING)
+    _show(held, logging.WARNING)
     raise SystemExit(errand.status)
 
 
@@ -111,6 +110,6 @@ def _hold(file: Path | None) -> "deque[logging.LogRecord]":
 
 
 def _show(held: "deque[logging.LogRecord]", level: int) -> None:
-    for record in held:
-        if record.levelno >= level:
-            print(f"tertulia: {record.levelname} {record.name}: {record.getMessage()}", file=sys.stderr)
+    lines = (f"tertulia: {one.levelname} {one.name}: {one.getMessage()}" for one in held if one.levelno >= level)
+    for line in dict.fromkeys(lines):
+        print(line, file=sys.stderr)

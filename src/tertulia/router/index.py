@@ -74,6 +74,8 @@ class Index:
         self._names: dict[str, str] = {}
         self._candidates: dict[str, list[Candidate]] = {}
         self._theirs: dict[tuple[str, str], Candidate] = {}
+        # who told its models itself: of others it isn't known what else they serve
+        self._asked = {name for of in self._listings.values() for name, listing in of.items() if listing.seen}
         for card in self._here:
             self._add(self._at_home(card), card.aliases)
         for row in self._rows.values():
@@ -159,12 +161,20 @@ class Index:
                 break
         return usable or others[:3]
 
-    def resolve(self, name: str | None) -> str:
-        """The id of the model that ``name`` means, where it is known; ``name`` where it isn't."""
+    def resolve(self, name: str | None, provider: str = "") -> str:
+        """The id of the model that ``name`` means, where it is known; ``name`` where it isn't. No name means the first
+        model of ``provider``, or of this machine. Raises UnknownModel where there is none."""
         self._fresh()
         if name is None or name in UNNAMED:
-            return self._default()
+            return self._first(provider) if provider and provider != LOCAL else self._default()
         return self._names.get(name) or self._names.get(name.casefold()) or name
+
+    def _first(self, provider: str) -> str:
+        found = (model for model, of in self._candidates.items() if any(one.provider == provider for one in of))
+        model = next(found, None)
+        if model is None:
+            raise UnknownModel(f"name the model that {provider} is to be asked for", param="model")
+        return model
 
     def _default(self) -> str:
         usable = (model for model in self._candidates if any(self._usable(one) for one in self._candidates[model]))
@@ -180,7 +190,7 @@ class Index:
         """Everybody who could answer ``wish``; nobody where the model is not known (see :meth:`unknown`). Raises
         Unauthorized where the provider that it is pinned to has no key, BadRequest where that doesn't serve it."""
         self._fresh()
-        model = self.resolve(wish.model)
+        model = self.resolve(wish.model, wish.provider)
         if wish.provider:
             return self._pinned(model, wish)
         return [candidate for candidate in self._candidates.get(model, ()) if self._usable(candidate)]
@@ -202,10 +212,10 @@ class Index:
             return [found] if found else []
         if party.why:
             raise Unauthorized(f"{party.name} can't be asked: {party.why}", param="model")
-        if found is None and not party.custom and here:
-            others = ", ".join(f"{model}:{one.provider}" for one in here) or "none"
+        if found is None and here and party.name in self._asked:
+            others = ", ".join(one.name for one in here)
             raise BadRequest(f"{party.name} is not known to serve {model}; these are: {others}", param="model")
-        return [found or self._candidate(party, wish.model, Listing(id=wish.model))]
+        return [found or self._candidate(party, model, Listing(id=model))]
 
     def _usable(self, candidate: Candidate) -> bool:
         return candidate.provider == LOCAL or (candidate.live and not self.parties[candidate.provider].why)

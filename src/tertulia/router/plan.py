@@ -12,18 +12,20 @@ from tertulia.types import Attempt, ChatRequest, Image
 
 
 class Plan(Struct):
-    """Who is tried, in this order, and what has become of whom so far."""
+    """Who is tried, in this order, and what has become of whom so far. ``models`` are those that were asked for."""
 
     candidates: list[Candidate]
     route: list[Attempt]
+    models: list[str]
 
 
 def make_plan(index: Index, request: ChatRequest, settings: Settings, states: Mapping[tuple[str, str], State]) -> Plan:
     """The plan for ``request``: the model that it names, then those that it names as fallbacks, then, as configured, a
     model of this machine. Raises UnknownModel, Unauthorized, or Unsupported, which says who could and how."""
     wanted, tokens = needs(request), length(request)
-    plan, refused, error = Plan([], []), list[tuple[Candidate, list[str]]](), None
     wishes = _wishes(index, request)
+    plan = Plan([], [], [index.resolve(wish.model, wish.provider) for wish in wishes])
+    refused, error = list[tuple[Candidate, list[str]]](), None
 
     def take(candidates: Iterable[Candidate]) -> list[Candidate]:
         able: list[Candidate] = []

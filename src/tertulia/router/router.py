@@ -10,7 +10,7 @@ from contextlib import aclosing
 from msgspec import UNSET, structs
 
 from tertulia.config import Router as Settings
-from tertulia.errors import TertuliaError, Timeout, Unsupported, Upstream
+from tertulia.errors import TertuliaError, Timeout, UnknownModel, Unsupported, Upstream
 from tertulia.router.health import Budget, Health
 from tertulia.router.index import Index
 from tertulia.router.order import LOCAL, Candidate
@@ -77,7 +77,11 @@ class Router:
         """The id, with its suffix, of the model that ``name`` means, as far as it is known here."""
         wish = self.index.read(name or "")
         suffix = wish.provider or wish.policy
-        return self.index.resolve(wish.model) + (f":{suffix}" if suffix else "")
+        return self.index.resolve(wish.model, wish.provider) + (f":{suffix}" if suffix else "")
+
+    def unknown(self, name: str) -> UnknownModel:
+        """The error for a model that nobody here serves."""
+        return self.index.unknown(self.index.read(name))
 
     def models(self) -> list[ModelCard]:
         """The models that can be asked; with a stand-in those of the whole catalog. The same list while it is fresh."""
@@ -214,6 +218,8 @@ class Answer:
             self._route(part.candidate, "served", seconds=part.first)
             meta = chunk.meta or ChunkMeta()
             meta.provider, meta.route = part.candidate.provider, self._plan.route
+            if part.candidate.model not in self._plan.models:
+                meta.warnings.append(self._stands_in(part.candidate))
             chunk.meta = meta
         elif self._parts:
             first = self._first
@@ -221,6 +227,12 @@ class Answer:
             if fresh and chunk.choices:
                 chunk.choices[0].delta.role = UNSET
         return price_usage(chunk, part, self._parts) if chunk.usage else chunk
+
+    def _stands_in(self, candidate: Candidate) -> str:
+        """What is told where another model answers than was asked for."""
+        said = f"{self._plan.models[0]} could not be asked: {candidate.model} of this machine answered"
+        log.warning("%s", said[:400])
+        return said
 
     def _note(self, candidate: Candidate, part: Part, error: TertuliaError) -> str:
         """What becomes of a failure: ``failed_over`` or ``continued`` when another is to be asked, else its code."""

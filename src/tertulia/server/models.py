@@ -55,7 +55,8 @@ class Models:
         name = exchange.request.path.removeprefix("/v1/models/")
         found = self.find(name)
         if found is None:
-            raise self._unknown(name)
+            tell: Callable[[str], UnknownModel] | None = getattr(self._backend, "unknown", None)
+            raise tell(name) if tell else self._unknown(name)
         return exchange.json(openai.write_model(found))
 
     def find(self, name: str) -> ModelCard | None:

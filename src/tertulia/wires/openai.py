@@ -43,6 +43,7 @@ _PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
 _CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
 _TOOL, _FUNCTION = frozenset(Tool.__struct_fields__), frozenset(Function.__struct_fields__)
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+LONGEST_NAME = 256
 _NULL_USAGE = b',"usage":null'
 
 _encoder = msgspec.json.Encoder()
@@ -121,6 +122,11 @@ def _decode(body: bytes) -> Any:
 
 def _check(request: ChatRequest, given: dict[str, Any]) -> None:
     """What the types can't say."""
+    for name in (request.model or "", *(request.models or ())):
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise BadRequest(
+                f"model must be a name of {LONGEST_NAME} printable characters at most, not {show(name)}", param="model"
+            )
     if request.top_logprobs and not request.logprobs:
         raise BadRequest("top_logprobs needs logprobs: true beside it", param="top_logprobs")
     if isinstance(request.logit_bias, dict):
