@@ -45,10 +45,10 @@ class Setup:
         self.spent: list[Spent] = []
         self.settings = Settings()
 
-    def router(self, *parties: Party, rows: tuple[Row, ...] = (), **settings: Any) -> Router:
+    def router(self, *parties: Party, rows: tuple[Row, ...] = (), told: Any = None, **settings: Any) -> Router:
         for name, value in settings.items():
             setattr(self.settings, name, value)
-        return Router(Index(self.home, parties, rows, {}), self.settings, spend=self.spent.append)
+        return Router(Index(self.home, parties, rows, told or {}), self.settings, spend=self.spent.append)
 
 
 @pytest.fixture

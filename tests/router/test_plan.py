@@ -79,9 +79,9 @@ async def test_an_unknown_model_tells_the_nearest(setup: Setup) -> None:
 async def test_a_provider_that_told_what_it_serves_is_not_asked_for_more(setup: Setup) -> None:
     parties = (party("together"), party("groq", models=()))
     assert route(await chunks(setup.router(*parties), asked("org/far:groq"))) == [("groq", "served")]
-    rows = (row("org/other", groq=Listing(id="g", seen=1)),)
+    told = {"org/other": {"groq": Listing(id="g", seen=1)}}
     with pytest.raises(BadRequest, match="org/far:together"):
-        await chunks(setup.router(*parties, rows=rows), asked("org/far:groq"))
+        await chunks(setup.router(*parties, told=told), asked("org/far:groq"))
 
 
 async def test_no_name_behind_a_provider_is_its_first_model(setup: Setup) -> None:
