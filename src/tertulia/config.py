@@ -226,14 +226,21 @@ def variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
 
 def key_of(name: str, provider: Provider | None, variables: Iterable[str]) -> str:
     """The key for the provider ``name``: said in its table, in a file named there, or in the first of ``variables``
-    that is set. Raises ConfigError for a file that others can read."""
+    that is set. Raises ConfigError for a file that others can read, and for a key that can't stand in a header."""
     if provider is not None:
         if provider.key:
-            return provider.key
+            return _sendable(provider.key, f"key in [providers.{name}]")
         if provider.key_file is not None:
             return read_secret(provider.key_file, f"key_file in [providers.{name}]")
         variables = (provider.key_env, *variables)
-    return next((said for said in map(variable, variables) if said), "")
+    return next((_sendable(said, one) for one in variables if (said := variable(one))), "")
+
+
+def _sendable(secret: str, where: str) -> str:
+    """``secret``, which is not told where it can't be sent. Raises ConfigError."""
+    if not secret.isprintable():
+        raise ConfigError(f"{where} holds a line break or another character that can't be sent")
+    return secret
 
 
 def read_secret(file: Path, where: str) -> str:
@@ -247,7 +254,7 @@ def read_secret(file: Path, where: str) -> str:
         raise ConfigError(f"{where}: others can read {file}: `chmod 600 {file}` keeps them out")
     if not text or "\n" in text:
         raise ConfigError(f"{where}: {file} must hold one line, the key")
-    return text
+    return _sendable(text, f"{where}: {file}")
 
 
 def _home(environ: Mapping[str, str], variable: str, default: str) -> Path:

@@ -1,5 +1,6 @@
 """The table of providers: what is shipped agrees with what Hugging Face's own client knows of them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from huggingface_hub.inference import _providers
 from huggingface_hub.inference._providers.hf_inference import HFInferenceConversational
 
 from tertulia.catalog import catalog
-from tertulia.config import Provider
+from tertulia.config import Provider, key_of
 from tertulia.errors import ConfigError
 from tertulia.providers import table
 
@@ -87,3 +88,59 @@ def test_a_users_address_may_be_written_as_clients_write_it(said: str):
 def test_a_users_provider_needs_an_address():
     with pytest.raises(ConfigError, match="base_url is needed"):
         table.rows({"mine": Provider()})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "http://bob:hush@host/v1",
+        "http://hush@host/v1",
+        "https://host/v1?key=hush",
+        "https://host/v1#hush",
+        "http://bob:hush@host:99999999/v1",
+        "http://bob:hush@[host/v1",
+        "ftp:/bob:hush@host/v1",
+        "bob:hush@host",
+    ],
+)
+def test_an_address_that_holds_a_secret_is_refused_and_the_secret_not_told(said: str):
+    with pytest.raises(ConfigError, match=r"\[providers.mine\]: base_url") as caught:
+        table.rows({"mine": Provider(base_url=said)})
+    assert "hush" not in str(caught.value)
+
+
+def test_who_writes_a_password_into_an_address_learns_where_it_belongs():
+    with pytest.raises(ConfigError, match="key, key_file, key_env or headers"):
+        table.rows({"mine": Provider(base_url="http://bob:hush@host/v1")})
+    assert table.rows({"mine": Provider(base_url="http://host/@scope/v1")})["mine"].base_url == "http://host/@scope/v1"
+
+
+@pytest.mark.parametrize("bad", ["hush\nX: 1", "hush\r", "hu\0sh", "hush\x7f", "hush\u2028"])
+def test_a_header_that_cant_be_sent_is_refused_by_its_name(bad: str):
+    with pytest.raises(ConfigError, match=r"\[providers.groq\]: X-Own in headers") as caught:
+        table.rows({"groq": Provider(headers={"X-Own": bad})})
+    assert "hu" not in str(caught.value)
+    with pytest.raises(ConfigError, match="no header's name"):
+        table.rows({"groq": Provider(headers={"X Own": "1"})})
+
+
+@pytest.mark.parametrize("bad", ["hush\nhush", "hu\x1bsh", "hush\u200bhush"])
+def test_a_key_that_cant_be_sent_is_refused_by_its_place(bad: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "key"
+    file.write_text(bad, encoding="utf-8")
+    file.chmod(0o600)
+    monkeypatch.setenv("MINE_API_KEY", bad)
+    for said, place in (
+        (Provider(key=bad), r"^key in \[providers.mine\] holds"),
+        (Provider(key_file=file), rf"^key_file in \[providers.mine\]: {file} (must|holds)"),
+        (Provider(key_env="MINE_API_KEY"), "^MINE_API_KEY holds"),
+        (None, "^MINE_API_KEY holds"),
+    ):
+        with pytest.raises(ConfigError, match=place) as caught:
+            key_of("mine", said, ["MINE_API_KEY"])
+        assert "hu" not in str(caught.value).replace(str(file), "")
+
+
+def test_space_around_a_key_in_the_environment_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MINE_API_KEY", " sk-1\n")
+    assert key_of("mine", None, ["", "NOT_SET_API_KEY", "MINE_API_KEY"]) == "sk-1"

@@ -16,6 +16,7 @@ from tertulia.config import Provider
 from tertulia.errors import ConfigError
 
 _VERSION = re.compile(r"/v\d\w*$")
+_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,12 +66,13 @@ def _join(name: str, row: Row | None, said: Provider) -> Row:
             raise ConfigError(f'[providers.{name}]: base_url is needed, as in "http://127.0.0.1:8000/v1"')
         row = Row(name=name, custom=True)
     base, route = said.base_url.rstrip("/"), said.route
+    _check(name, base)
     if base and not route and not base.endswith("/chat/completions"):
         # a base_url as clients write it ends in /v1; one without is given it
         route = "/chat/completions" if _VERSION.search(urlsplit(base).path) else row.route
     elif base and not route:
         base, route = base.removesuffix("/chat/completions"), "/chat/completions"
-    _check(name, base)
+    _check_headers(name, said.headers)
     if len(said.price) not in (0, 2):
         raise ConfigError(f"[providers.{name}]: price is two numbers, dollars per million tokens read and written")
     return structs.replace(
@@ -91,11 +93,29 @@ def _join(name: str, row: Row | None, said: Provider) -> Row:
 
 
 def _check(name: str, base: str) -> None:
-    """Raises ConfigError for an address that is none. A ``{port}`` in it is not known yet."""
+    """Raises ConfigError for an address that is none, or that holds what may be a secret: addresses are told. A
+    ``{port}`` in it is not known yet."""
+    if "?" in base or "#" in base or "@" in base.partition("//")[2].partition("/")[0]:
+        raise ConfigError(
+            f"[providers.{name}]: base_url is told in errors and lists, so it can't hold a password or what follows a "
+            "'?' or '#': say secrets by key, key_file, key_env or headers"
+        )
     try:
         parts = urlsplit(base.replace("{port}", "1"))
         good = not base or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
     except ValueError:
         good = False
     if not good:
-        raise ConfigError(f"[providers.{name}]: base_url {base!r} is not an address such as http://127.0.0.1:8000/v1")
+        shown = f" {base!r}" if "@" not in base else ""
+        raise ConfigError(f"[providers.{name}]: base_url{shown} is not an address such as http://127.0.0.1:8000/v1")
+
+
+def _check_headers(name: str, headers: dict[str, str]) -> None:
+    """Raises ConfigError for a header that can't be sent; its value, which may be a secret, is not told."""
+    for header, value in headers.items():
+        if not _HEADER.fullmatch(header):
+            raise ConfigError(f"[providers.{name}]: {header!r} in headers is no header's name")
+        if not value.isprintable():
+            raise ConfigError(
+                f"[providers.{name}]: {header} in headers holds a line break or another character that can't be sent"
+            )
