@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -243,6 +244,67 @@ def test_usage_with_holes_is_repaired(given: Any, ours: tuple[Any, ...]):
     for last in (clean(text("a"), finish(usage=given))[-1].usage, whole(completion("a", usage=given)).usage):
         assert last
         assert (last.prompt_tokens, last.completion_tokens, last.total_tokens, last.estimated) == ours
+
+
+@pytest.mark.parametrize("cost", [-0.5, -1, 10**400, 1e300, True, "1", None])
+def test_a_cost_that_can_not_be_is_not_told(cost: Any):
+    given = tokens() | {"cost": cost}
+    for events in ([text("a"), finish(), chunk(usage=given)], [text("a"), finish(usage=given)]):
+        last = clean(*events)[-1]
+        assert last.usage and last.usage.cost is None and last.usage.total_tokens == 5
+        assert json.loads(openai.write_chunk(last, include_usage=True))["usage"].get("cost") is None
+    assert whole(completion("a", usage=given)).usage.cost is None
+
+
+@pytest.mark.parametrize("cost", [0, 0.25, 3])
+def test_a_cost_that_is_told_goes_on(cost: float):
+    given = tokens() | {"cost": cost}
+    assert sent(clean(text("a"), finish(), chunk(usage=given)))[-1]["usage"]["cost"] == cost
+    assert whole(completion("a", usage=given)).usage.cost == cost
+
+
+@pytest.mark.parametrize("number", [-5, 10**30])
+def test_numbers_of_tokens_that_can_not_be_are_estimated(number: int):
+    given = {"prompt_tokens": number, "completion_tokens": number, "total_tokens": number}
+    for last in (clean(text("a"), finish(), chunk(usage=given))[-1].usage, whole(completion("a", usage=given)).usage):
+        assert last
+        assert (last.prompt_tokens, last.completion_tokens, last.total_tokens, last.estimated) == (2, 1, 3, True)
+
+
+# ---------------------------------------------------------------- more choices than were asked for
+
+
+@pytest.mark.parametrize(("n", "most"), [(None, 128), (3, 3)])
+def test_choices_beyond_those_asked_for_are_left_out(n: int | None, most: int):
+    one = Cleaner("prov", OURS, n=n)
+    chunks = [made for index in range(most + 50) for made in one.read(text("a", index=index)[6:-2])]
+    chunks += one.read(text("a", index=-1)[6:-2])
+    assert [choice.index for made in chunks for choice in made.choices] == list(range(most))
+    assert len(one.end(done=True)) == most + 1
+
+
+def test_choices_without_end_cost_the_same_each():
+    one = Cleaner("prov", OURS)
+    events = [text("a", index=index)[6:-2] for index in range(20000)]
+    for data in events[:1000]:
+        one.read(data)
+    began = time.process_time()
+    for data in events[1000:]:
+        one.read(data)
+    assert time.process_time() - began < 2
+    assert not one.finished
+
+
+def test_it_is_finished_when_every_choice_is():
+    one = Cleaner("prov", OURS, n=2)
+    steps = [text("a"), text("b", index=1), finish(), finish(), finish(index=2), finish(index=1), finish(index=1)]
+    told: list[bool] = []
+    for data in steps:
+        one.read(data[6:-2])
+        told.append(one.finished)
+    assert told == [False] * 5 + [True] * 2
+    one.read(chunk()[6:-2])
+    assert one.finished
 
 
 # ---------------------------------------------------------------- what can't be read, and what went wrong

@@ -25,6 +25,8 @@ _encode = msgspec.json.Encoder().encode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 CHARACTERS = 4
 """Characters of a token, on average, where a provider tells no figures."""
+CHOICES = 128
+"""Choices that an answer may have where nobody said how many it shall have."""
 _FINISH = {
     "stop": "stop",
     "length": "length",
@@ -49,14 +51,24 @@ def finish_of(reason: str) -> str:
 class Cleaner:
     """Reads one answer of ``provider``. ``model`` is what the caller calls the model; the provider's name for it where
     that is empty. ``messages`` are what was asked, for an estimate where no usage is told; ``fresh`` is an id and
-    ``now`` a time (Unix seconds) for an answer that has none.
+    ``now`` a time (Unix seconds) for an answer that has none. Choices beyond the ``n`` that were asked for are left
+    out.
 
-    ``dropped`` counts the events that could not be read; ``finished`` is whether every choice so far is whole."""
+    ``dropped`` counts the events that could not be read, ``said`` the characters of the answer so far; ``finished`` is
+    whether every choice so far is whole."""
 
     def __init__(
-        self, provider: str, model: str = "", *, messages: Sequence[Message] = (), fresh: str = "", now: int = 0
+        self,
+        provider: str,
+        model: str = "",
+        *,
+        messages: Sequence[Message] = (),
+        n: int | None = None,
+        fresh: str = "",
+        now: int = 0,
     ) -> None:
         self.dropped = 0
+        self.said = 0
         self.finished = False
         self._provider = provider
         self._model = model
@@ -68,7 +80,8 @@ class Cleaner:
         self._head: tuple[str, str, str | None] | None = None
         self._swaps: list[tuple[bytes, bytes]] | None = []
         self._choices: dict[int, _Choice] = {}
-        self._said = 0
+        self._most = n or CHOICES
+        self._unfinished = 0  # choices that have begun and not ended
         self._usage: Chunk | None = None
         self._complaint: Upstream | None = None
 
@@ -94,7 +107,7 @@ class Cleaner:
                 and (state := self._choices.get(choice.index)) is not None
                 and state.open
             ):
-                self._said += len(content)
+                self.said += len(content)
                 self._own(chunk, data)
                 return [chunk]
         if b'"error"' in data or b'"function_call"' in data or not (choices or chunk.usage) or _bare(choices):
@@ -158,16 +171,24 @@ class Cleaner:
         self._id = self._id or chunk.id or self._fresh or f"chatcmpl-{os.urandom(12).hex()}"
         kept: list[ChunkChoice] = []
         for choice in chunk.choices:
+            if not 0 <= choice.index < self._most:
+                data = None
+                continue
             state = self._choices.get(choice.index)
             if state is None:
                 state = self._choices[choice.index] = _Choice(f"{self._id[-12:]}{choice.index or ''}")
+                self._unfinished += 1
+            going = state.finish is None
             keep, changed = state.settle(choice)
+            self._unfinished -= going and state.finish is not None
             if keep:
-                self._said += _length(choice.delta)
+                self.said += _length(choice.delta)
                 kept.append(choice)
             if changed or not keep:
                 data = None
         usage = chunk.usage
+        if usage and (told := mend.sane(usage)) is not usage:
+            chunk.usage, usage, data = told, told, None
         if usage and kept:  # it stands alone, at the end
             chunk.usage, data = UNSET, None
         self._own(chunk, data)
@@ -175,7 +196,7 @@ class Cleaner:
             self._usage = self._chunk() if kept else chunk
             self._usage.usage = usage
         chunk.choices = kept
-        self.finished = all(state.finish is not None for state in self._choices.values()) and bool(self._choices)
+        self.finished = bool(self._choices) and not self._unfinished
         return [chunk] if kept else []
 
     def _own(self, chunk: Chunk, data: bytes | None) -> None:
@@ -237,7 +258,7 @@ class Cleaner:
         if told is _NOTHING or not (prompt or said) or prompt < 0:
             prompt = -(-sum(map(_characters, self._messages)) // CHARACTERS)
         if told is _NOTHING or said <= 0:
-            said = -(-self._said // CHARACTERS)
+            said = -(-self.said // CHARACTERS)
         return structs.replace(
             told, prompt_tokens=prompt, completion_tokens=said, total_tokens=prompt + said, estimated=True
         )
@@ -266,8 +287,8 @@ def _characters(message: Message) -> int:
 
 def _length(delta: Delta) -> int:
     calls = delta.tool_calls or ()
-    arguments = sum(len(call.function.arguments or "") for call in calls if call.function)
-    return len(delta.content or "") + len(delta.reasoning_content or "") + arguments
+    called = sum(len(call.function.name or "") + len(call.function.arguments or "") for call in calls if call.function)
+    return len(delta.content or "") + len(delta.reasoning_content or "") + len(delta.refusal or "") + called
 
 
 def _swap(data: bytes, name: bytes, given: str | None, ours: str) -> tuple[bytes, bytes] | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from tertulia.types import (
     Answer,
@@ -26,6 +26,7 @@ from tertulia.types import (
 Plain = dict[str, Any]
 UNKNOWN = -1
 """An index or a number of tokens that was not told."""
+_MOST = 1e15  # tokens, or dollars, beyond which a figure is none
 
 
 def read(data: bytes) -> Plain | None:
@@ -98,16 +99,30 @@ def usage(value: Any) -> Usage | None:
         total = prompt + said
     cached = _dict(fields.get("prompt_tokens_details")).get("cached_tokens", fields.get("prompt_cache_hit_tokens"))
     thought = _dict(fields.get("completion_tokens_details")).get("reasoning_tokens")
-    cost = fields.get("cost")
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=said,
         total_tokens=total,
         prompt_tokens_details=None if cached is None else PromptDetails(_whole(cached, 0)),
         completion_tokens_details=None if thought is None else CompletionDetails(_whole(thought, 0)),
-        cost=float(cost) if isinstance(cost, int | float) else None,
+        cost=_cost(fields.get("cost")),
         estimated=fields.get("estimated") is True,
     )
+
+
+def sane(usage: Usage) -> Usage:
+    """``usage`` without figures that can't be true, which may be itself: negative ones, and endless ones."""
+    tokens = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    cost = _cost(usage.cost)
+    if cost == usage.cost and all(UNKNOWN <= number < _MOST for number in tokens):
+        return usage
+    prompt, said, total = (_whole(number) for number in tokens)
+    return structs.replace(usage, prompt_tokens=prompt, completion_tokens=said, total_tokens=total, cost=cost)
+
+
+def _cost(value: Any) -> float | None:
+    told = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
+    return float(value) if told else None
 
 
 # ---------------------------------------------------------------- choices
@@ -226,8 +241,8 @@ def _text(value: Any) -> str:
 def _whole(value: Any, otherwise: int = UNKNOWN) -> int:
     """A whole number of 0 or more, however it is given."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value[:18])
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18:
+        return int(value[:15])
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
         return int(value)
     return otherwise
 
