@@ -256,14 +256,16 @@ class Attempt(Struct, omit_defaults=True):
 
 
 class ChunkMeta(Struct):
-    """What a Backend says about an answer beside its text. It stands on the first chunk, and becomes headers. On a sign
-    of life ``patience`` is for how many seconds nothing may come that is not late: its backend holds the clock."""
+    """What a Backend says about an answer beside its text. It stands on the first chunk, and becomes headers. The
+    ``warnings`` are ours; ``remarks`` are a provider's, which are told but are no reason to refuse. On a sign of life
+    ``patience`` is for how many seconds nothing may come that is not late: its backend holds the clock."""
 
     provider: str = "local"
     warnings: list[str] = field(default_factory=list)
     route: list[Attempt] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     patience: float = 0.0
+    remarks: list[str] = field(default_factory=list)
 
 
 class Chunk(Struct, kw_only=True):

@@ -5,17 +5,21 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from talk import until
 from tertulia import errors
+from tertulia.config import Config
 from tertulia.errors import BadRequest, TertuliaError, Timeout, Unsupported, Upstream
 from tertulia.fold import fold
-from tertulia.net import Net
+from tertulia.net import MEBI, Net
+from tertulia.providers import stream as answers
 from tertulia.providers.remote import Remote
 from tertulia.providers.table import Row
+from tertulia.server.app import running
 from tertulia.types import Caller, ChatRequest, Chunk, Message
 from upstream import (
     CUT,
@@ -281,8 +285,67 @@ async def test_what_its_headers_say_that_helps_is_told(net: Net):
     async with Provider(flow("a", headers=headers), flow("a", headers={"x-request-id": KEY})) as up:
         first, second = [(await ask(remote(net, up.address)))[0].meta for _ in range(2)]
     assert first and first.headers == {"x-upstream-request-id": "up-1", "x-upstream-inference-provider": "behind"}
-    assert first.warnings == ["w"]
+    assert first.remarks == ["prov: w"]
     assert second and second.headers == {}
+
+
+async def test_its_warnings_are_told_as_its_own_few_and_short_and_without_secrets(net: Net):
+    request = asked()
+    request.caller = Caller("me", "req-1", bearer="hf_callers_own")
+    lines = [f"bad {KEY} of hf_callers_own", "x" * 190 + KEY, *map(str, range(20))]
+    turn = script(
+        text("a"), finish(), DONE, headers={"x-y": "\r\n".join(["1", *map("x-tertulia-warnings: {}".format, lines)])}
+    )
+    async with Provider(turn) as up:
+        meta = (await ask(remote(net, up.address), request))[0].meta
+    assert meta and meta.warnings == [] and len(meta.remarks) == 10
+    assert meta.remarks[0] == "prov: bad [key] of [key]" and meta.remarks[2] == "prov: 0"
+    assert len(meta.remarks[1]) == 200 and KEY[:4] not in meta.remarks[1]
+
+
+async def test_its_warnings_are_no_errors_for_who_is_strict(net: Net, tmp_path: Path):
+    body = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+    headers = {"Content-Type": "application/json", "x-tertulia-strict": "1"}
+    async with (
+        Provider(flow("a", headers={"x-tertulia-warnings": "w"})) as up,
+        running(remote(net, up.address), Config(), socket=tmp_path / "s") as address,
+    ):
+        reply = await net.send("POST", address, "/v1/chat/completions", body, headers)
+        await reply.read()
+    assert (reply.status, reply.headers["x-tertulia-warnings"]) == (200, "prov: w")
+
+
+@pytest.mark.parametrize("said", ["sk-theirs-1", "sk-theirs-1 is wrong", "(Bearer sk-theirs-1)", "Bearer: sk-theirs-2"])
+async def test_every_word_of_a_secret_header_is_hidden(net: Net, said: str):
+    row = {"headers": {"Authorization": "Bearer sk-theirs-1", "Cookie": "session=sk-theirs-2; x=y"}}
+    turns = [refusal(401, said, code=said), script(event({"error": {"message": said, "param": said}}))]
+    async with Provider(*turns) as up:
+        one = remote(net, up.address, row=row)
+        for _ in turns:
+            with pytest.raises(TertuliaError) as caught:
+                await ask(one)
+            error = caught.value
+            assert "theirs" not in f"{error} {error.message} {error.told} {error.param}"
+            assert "[key]" in error.message and ("Bearer: " in error.message) == ("Bearer: " in said)
+
+
+async def test_what_the_headers_of_an_answer_say_of_the_callers_own_key_is_not_told(net: Net):
+    request = asked()
+    request.caller = Caller("me", "req-1", bearer="hf_callers_own")
+    async with Provider(flow("a", headers={"x-request-id": "hf_callers_own"})) as up:
+        meta = (await ask(remote(net, up.address), request))[0].meta
+    assert meta and meta.headers == {}
+
+
+@pytest.mark.parametrize("status", [400, 0])
+async def test_a_code_and_a_fields_name_are_short_and_without_half_a_key(net: Net, status: int):
+    told = {"message": "m", "code": "c\n" + "x" * 190 + KEY, "param": "\x1b" * 1000}
+    turn = answer({"error": told}, status=status) if status else script(event({"error": told}))
+    async with Provider(turn) as up:
+        with pytest.raises(TertuliaError) as caught:
+            await ask(remote(net, up.address))
+    error = caught.value
+    assert error.told == "c?" + "x" * 190 + "[key]" and error.param == "?" * 200
 
 
 # ---------------------------------------------------------------- whole answers
@@ -301,6 +364,53 @@ async def test_a_whole_answer_is_not_awaited_for_ever(net: Net, turn: Script):
         with pytest.raises(Timeout, match=r"^prov"):
             await ask(remote(net, up.address, whole_timeout=0.3), asked(stream=False))
         await until(lambda: up.requests[0].gone, 1)
+
+
+async def test_a_whole_answer_that_comes_as_a_stream_ends_in_time(net: Net):
+    began = time.monotonic()
+    async with Provider(script(*[step for _ in range(200) for step in (text("a"), 0.02)])) as up:
+        with pytest.raises(Timeout, match=r"^prov had no answer after 0\.3 s"):
+            await ask(remote(net, up.address, whole_timeout=0.3), asked(stream=False))
+        await until(lambda: up.requests[0].gone, 1)
+    assert time.monotonic() - began < 2
+
+
+async def test_a_stream_that_goes_on_as_it_comes_may_take_longer_than_a_whole_answer(net: Net):
+    async with Provider(script(*[step for _ in range(10) for step in (text("a"), 0.05)], *END)) as up:
+        assert said(await ask(remote(net, up.address, whole_timeout=0.3))) == "a" * 10
+
+
+PAGE = 1 << 14
+ENDLESS = {
+    "text": text("x" * PAGE),
+    "thoughts": delta({"reasoning": "x" * PAGE}),
+    "a refusal": delta({"refusal": "x" * PAGE}),
+    "a call": delta({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "x" * PAGE}}]}),
+    "calls": b"".join(delta({"tool_calls": [{"function": {"name": name * (PAGE // 2)}}]}) for name in "xy"),
+}
+
+
+@pytest.mark.parametrize(("stream", "most"), [(True, 4 << 18), (False, 1 << 18)])
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_an_answer_without_end_is_cut_off(
+    net: Net, name: str, stream: bool, most: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answers, "LARGEST", 1 << 18)
+    chunks: list[Chunk] = []
+    async with Provider(script(*[ENDLESS[name]] * 2000)) as up:
+        with pytest.raises(Upstream, match=rf"^prov answered more than {most / MEBI:g} MiB") as caught:
+            async for chunk in remote(net, up.address).chat(asked(stream=stream)):
+                chunks.append(chunk)  # noqa: PERF401 - those before the error count
+        assert caught.value.retryable
+        await until(lambda: up.requests[0].gone, 1)
+    assert len(chunks) >= most // PAGE
+
+
+async def test_a_whole_answer_of_endless_nothing_is_cut_off(net: Net, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "LARGEST", 1 << 14)
+    async with Provider(script(text("a"), *[text("")] * 1000, STALL)) as up:
+        with pytest.raises(Upstream, match="answered more than"):
+            await ask(remote(net, up.address), asked(stream=False))
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -330,6 +440,7 @@ async def test_one_connection_serves_answer_after_answer(net: Net, stream: bool)
 
 async def test_several_choices_are_read_to_their_ends(net: Net):
     events = [text("a"), finish(), 0.1, text("b", index=1), finish(index=1), DONE]
+    events[-1:-1] = [text("c", index=2)]
     async with Provider(script(*events)) as up:
         answer = fold(await ask(remote(net, up.address), asked(n=2)))
     assert [choice.message.content for choice in answer.choices] == ["a", "b"]

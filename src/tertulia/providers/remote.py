@@ -3,7 +3,8 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from msgspec import UNSET, structs
@@ -19,6 +20,7 @@ from tertulia.providers.table import Row
 from tertulia.types import HOP, Caller, ChatRequest, Chunk, ChunkMeta, ModelCard, Pricing, ProviderCard, StreamOptions
 from tertulia.wires import openai
 
+Made = TypeVar("Made")
 CHAT = "/v1/chat/completions"
 FOR_EVER = 1e9
 """Seconds that stand for no bound."""
@@ -27,6 +29,10 @@ _SECRET = re.compile("key|token|auth|secret|cookie", re.I)
 _BILLED = ("huggingface", "hf-inference")
 _PASSED = ("request-id", "inference-provider")
 _LONGEST = 2000  # characters of a message that are told
+_BRIEF = 200  # characters of a code, a field's name or a warning that are told
+_WARNINGS = 10
+_SCHEMES = ("basic", "bearer", "digest", "token", "key", "apikey", "api-key")
+_WORD = re.compile(r"[^\s,;\"]+")
 _TAIL = 0.05  # seconds for the end of the connection's answer behind the end of ours
 
 
@@ -66,8 +72,8 @@ class Remote:
         self._whole_timeout = whole_timeout
         self._cards = list(cards)
         self._row = row
-        secret = (value for name, value in row.headers.items() if _SECRET.search(name)) if row else ()
-        self._secret = (key, *secret)
+        secret = [value for name, value in row.headers.items() if _SECRET.search(name)] if row else []
+        self._secret = _words(key, *secret)
         self._forward_bearer = forward_bearer
         if row is not None:
             quirks.check(row)
@@ -171,17 +177,19 @@ class Remote:
     # ---------------------------------------------------------------- a provider
 
     async def _far(self, request: ChatRequest, row: Row) -> AsyncGenerator[Chunk, None]:
-        cleaner = Cleaner(self.name, request.asked, messages=request.messages, now=int(time.time()))
+        cleaner = Cleaner(self.name, request.asked, messages=request.messages, n=request.n, now=int(time.time()))
         opened: Opened | None = None
+        end: float | None = None
         try:
             if request.stream:
                 opened = await self._open(request, row, self._first_timeout)
             else:
                 yield sign(self._whole_timeout or FOR_EVER)
-                opened = await self._whole(request, row)
-            meta = self._meta(opened.reply)
-            answer = opened.answer(self.name, cleaner, self._idle_timeout)
-            while chunks := await answer.chunks():
+                end = asyncio.get_running_loop().time() + self._whole_timeout if self._whole_timeout else None
+                opened = await self._by(end, self._open(request, row, self._whole_timeout))
+            meta = self._meta(opened.reply, request.caller)
+            answer = opened.answer(self.name, cleaner, self._idle_timeout, gathered=not request.stream)
+            while chunks := await (answer.chunks() if end is None else self._by(end, answer.chunks())):
                 for chunk in chunks:
                     if meta is not UNSET and not chunk.sign_of_life:
                         chunk.meta, meta = meta, UNSET
@@ -210,14 +218,13 @@ class Remote:
             reply.close()
             raise
 
-    async def _whole(self, request: ChatRequest, row: Row) -> Opened:
-        """Ask for a whole answer. Raises Timeout where it is not here in time."""
-        patience = self._whole_timeout
+    async def _by(self, end: float | None, work: Coroutine[Any, Any, Made]) -> Made:
+        """What ``work`` comes to. Raises Timeout where a whole answer is not here at ``end``, by the loop's clock."""
         try:
-            async with asyncio.timeout(patience or None):
-                return await self._open(request, row, patience)
+            async with asyncio.timeout_at(end):
+                return await work
         except TimeoutError:
-            raise Timeout(f"{self.name} had no answer after {patience:g} s") from None
+            raise Timeout(f"{self.name} had no answer after {self._whole_timeout:g} s") from None
 
     async def _short(self, reply: Reply, caller: Caller) -> bytes:
         """The body of a refusal, as far as it comes and without what is secret: what matters is the status."""
@@ -229,11 +236,11 @@ class Remote:
         except Upstream:
             pass
         for secret in self._secrets(caller):
-            body = body.replace(secret.encode(), HIDDEN.encode()) if len(secret) > 3 else body
+            body = body.replace(secret.encode(), HIDDEN.encode())
         return body
 
     def _secrets(self, caller: Caller) -> tuple[str, ...]:
-        return (*self._secret, caller.bearer)
+        return (*self._secret, *_words(caller.bearer))
 
     def _sent(self, caller: Caller, row: Row) -> dict[str, str]:
         """The headers of a request: the provider's, and of the caller's what is for it."""
@@ -248,7 +255,7 @@ class Remote:
             own["Authorization"] = f"Bearer {caller.bearer}"
         return self._headers | own if own else self._headers
 
-    def _meta(self, reply: Reply) -> ChunkMeta:
+    def _meta(self, reply: Reply, caller: Caller) -> ChunkMeta:
         """Who answers, and what its headers say that may help the caller."""
         said = {
             f"x-upstream-{name}": value
@@ -258,16 +265,22 @@ class Remote:
             and value.isprintable()
             and len(value) <= 200
         }
-        said = {name: value for name, value in said.items() if not any(one and one in value for one in self._secret)}
-        return ChunkMeta(
-            provider=self.name, warnings=list(reply.headers.getall("x-tertulia-warnings", ())), headers=said
-        )
+        secrets = self._secrets(caller)
+        said = {name: value for name, value in said.items() if not any(one in value for one in secrets)}
+        told = [self._remark(line, secrets) for line in reply.headers.getall("x-tertulia-warnings", [])[:_WARNINGS]]
+        return ChunkMeta(provider=self.name, remarks=told, headers=said)
+
+    def _remark(self, line: str, secrets: Iterable[str]) -> str:
+        for secret in secrets:
+            line = line.replace(secret, HIDDEN)
+        return f"{self.name}: {line}"[:_BRIEF]
 
     def _named(self, error: TertuliaError, caller: Caller) -> TertuliaError:
         """``error`` with the provider's name in it, and without what is secret."""
         error.hide(self._secrets(caller))
         named = error.message if error.message.startswith(self.name) else f"{self.name}: {error.message}"
         error.reword(named if len(named) <= _LONGEST else f"{named[:_LONGEST]} ...")
+        error.param, error.told = _brief(error.param), _brief(error.told)  # not before: half a secret isn't found
         return error
 
     async def _list(self, row: Row) -> bytes:
@@ -286,6 +299,17 @@ class Remote:
         price = Pricing(*model.price) if model.price else None
         part = ProviderCard(provider=self.name, context_length=model.context or None, pricing=price)
         return ModelCard(id=model.id, created=0, owned_by=self.name, context_length=model.context, providers=[part])
+
+
+def _words(*values: str) -> tuple[str, ...]:
+    """What must not be told of secret ``values``, the longest first: each as it is, and the words in it."""
+    words = [word for value in values for word in _WORD.findall(value) if word.lower() not in _SCHEMES]
+    found = {*values, *words, *(word.partition("=")[2] for word in words)}
+    return tuple(sorted((word for word in found if len(word) > 3), key=len, reverse=True))
+
+
+def _brief(text: str | None) -> str | None:
+    return text and "".join(sign if sign.isprintable() else "?" for sign in text[:_BRIEF])
 
 
 def _path(route: str, model: str) -> str:

@@ -16,7 +16,8 @@ from tertulia.wires import faults
 BUSY = b"".join((b"bu", b"sy"))
 """Stands for :data:`tertulia.sse.BUSY` among events, by identity."""
 LARGEST = 64 * MEBI
-"""Bytes of a whole answer."""
+"""Bytes of a whole answer, or characters of one that came as a stream. A stream that goes on as it comes may have four
+times that; so many bytes may the events of one have that is to be put together."""
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = b":deir"  # what a line of a stream begins with: a comment, data, event, id, retry
 _AFTER = 5.0  # seconds for the mark of the end, when an answer has all it needs
@@ -75,10 +76,16 @@ class Stream:
 
 
 class Answer:
-    """The chunks of a stream. What came before something went wrong is given before that is raised."""
+    """The chunks of a stream. What came before something went wrong is given before that is raised. ``gathered`` says
+    that they will be put together: then there may be fewer of them."""
 
-    def __init__(self, stream: Stream, cleaner: Cleaner, idle_timeout: float) -> None:
+    def __init__(
+        self, name: str, stream: Stream, cleaner: Cleaner, idle_timeout: float, gathered: bool = False
+    ) -> None:
+        self._name = name
         self._stream = stream
+        self._gathered = gathered
+        self._size = 0
         self._cleaner = cleaner
         self._idle_timeout = idle_timeout
         self._late = self._done = self._over = False
@@ -116,11 +123,19 @@ class Answer:
                     break
                 else:
                     chunks += self._cleaner.read(data)
+                    self._size += len(data)
+            self._check()
             if self._over:
                 chunks += self._cleaner.end(self._done)
         except TertuliaError as error:
             self._over, self._error = True, error
         return chunks
+
+    def _check(self) -> None:
+        """Raises Upstream for an answer that is too long, as one without end is at some time."""
+        said, most = self._cleaner.said, LARGEST if self._gathered else 4 * LARGEST
+        if said > most or (self._gathered and self._size > 4 * most):
+            raise Upstream(f"{self._name} answered more than {most / MEBI:g} MiB")
 
 
 class Whole:
@@ -142,10 +157,11 @@ class Opened(NamedTuple):
     whole: bool
     left: float
 
-    def answer(self, name: str, cleaner: Cleaner, idle_timeout: float) -> Answer | Whole:
+    def answer(self, name: str, cleaner: Cleaner, idle_timeout: float, *, gathered: bool = False) -> Answer | Whole:
         if self.whole:
             return Whole(self.read, cleaner)
-        return Answer(Stream(name, self.reply, self.left, idle_timeout, self.read), cleaner, idle_timeout)
+        stream = Stream(name, self.reply, self.left, idle_timeout, self.read)
+        return Answer(name, stream, cleaner, idle_timeout, gathered)
 
 
 async def opened(name: str, reply: Reply, patience: float) -> Opened:

@@ -172,6 +172,7 @@ def _begin(exchange: Exchange, chunk: Chunk) -> None:
         exchange.headers.extend(meta.headers)
         exchange.tell(meta.route)
         exchange.warn(meta.warnings)
+        exchange.warn(meta.remarks, ours=False)
         if exchange.stream is not None and exchange.stream.begun:  # a ping has taken the head with it
             lines = (f": {name}: {exchange.headers[name]}\n\n" for name in _TOLD if name in exchange.headers)
             exchange.stream.ping("".join(lines).encode())

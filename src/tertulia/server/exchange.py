@@ -71,10 +71,11 @@ class Exchange:
         """Since it began."""
         return time.perf_counter() - self.started
 
-    def warn(self, warnings: Iterable[str]) -> None:
-        """Tell ``warnings`` in headers of the answer, each once; refuse the request if the caller is strict."""
+    def warn(self, warnings: Iterable[str], *, ours: bool = True) -> None:
+        """Tell ``warnings`` in headers of the answer, each once; where they are ``ours``, refuse the request if the
+        caller is strict."""
         told = dict.fromkeys(warnings)
-        if told and self.strict:
+        if told and ours and self.strict:
             raise BadRequest(f"{'; '.join(told)} (an error because of x-tertulia-strict)")
         for warning in list(told)[:20]:
             if (line := one_line(warning, 200)) not in self.headers.getall("x-tertulia-warnings", ()):
