@@ -78,6 +78,9 @@ def _settle_model(here: "Store", name: str) -> str:
 def log(form: str) -> None:
     import logging
 
+    # What no line of ours shows need not be found out for each: the place in the code, the thread, the process.
+    logging._srcfile = None  # pyright: ignore[reportPrivateUsage]
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
 
 

@@ -187,6 +187,7 @@ class Remote:
                 yield sign(self._whole_timeout or FOR_EVER)
                 end = asyncio.get_running_loop().time() + self._whole_timeout if self._whole_timeout else None
                 opened = await self._by(end, self._open(request, row, self._whole_timeout))
+                end = None if opened.whole else end  # then there is nothing more to wait for
             meta = self._meta(opened.reply, request.caller)
             answer = opened.answer(self.name, cleaner, self._idle_timeout, gathered=not request.stream)
             while chunks := await (answer.chunks() if end is None else self._by(end, answer.chunks())):

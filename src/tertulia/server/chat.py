@@ -99,17 +99,21 @@ class Chats:
         return request.model or "" if exchange.provider else self._models.resolve(request.model) or ""
 
     async def _whole(self, exchange: Exchange, request: ChatRequest) -> web.StreamResponse:
-        whole = Fold()
-        with self._watched(Watch(self._server, exchange.request), exchange) as watch:
-            async with aclosing(self._backend.chat(request)) as answer:
-                async for chunk in answer:
-                    if chunk.sign_of_life:
-                        watch.alive(chunk.meta.patience if chunk.meta else 0)
-                        continue
-                    watch.beat()
-                    if watch.beats == 1:
-                        _begin(exchange, chunk)
-                    whole.add(chunk)
+        whole, watch = Fold(), Watch(self._server, exchange.request)
+        self._begin(watch)
+        try:
+            with watch:
+                async with aclosing(self._backend.chat(request)) as answer:
+                    async for chunk in answer:
+                        if chunk.sign_of_life:
+                            watch.alive(chunk.meta.patience if chunk.meta else 0)
+                            continue
+                        watch.beat()
+                        if watch.beats == 1:
+                            _tell(exchange, chunk)
+                        whole.add(chunk)
+        finally:
+            self._end(watch, exchange)
         completion = whole.completion()
         exchange.prompt_tokens = completion.usage.prompt_tokens
         exchange.completion_tokens = completion.usage.completion_tokens
@@ -118,25 +122,28 @@ class Chats:
     async def _stream(self, exchange: Exchange, request: ChatRequest) -> web.StreamResponse:
         include_usage = bool(request.stream_options and request.stream_options.include_usage)
         stream = exchange.stream = Stream(exchange.request, exchange.headers)
-        with self._watched(Watch(self._server, exchange.request, stream.ping), exchange) as watch:
-            async with aclosing(self._backend.chat(request)) as answer:
-                await _relay(answer, stream, watch, exchange, include_usage)
-            await stream.end()
-        return stream
-
-    @contextlib.contextmanager
-    def _watched(self, watch: Watch, exchange: Exchange):
-        """``watch``, among those that a stop waits for, and counted when it is over."""
-        self._running.add(watch)
-        self._idle.clear()
+        watch = Watch(self._server, exchange.request, stream.ping)
+        self._begin(watch)
         try:
             with watch:
-                yield watch
+                async with aclosing(self._backend.chat(request)) as answer:
+                    await _relay(answer, stream, watch, exchange, include_usage)
+                await stream.end()
         finally:
-            self._running.discard(watch)
-            if not self._running:
-                self._idle.set()
-            self._metrics.watched(watch, exchange)
+            self._end(watch, exchange)
+        return stream
+
+    def _begin(self, watch: Watch) -> None:
+        """An answer is being made: a stop waits for it."""
+        self._running.add(watch)
+        self._idle.clear()
+
+    def _end(self, watch: Watch, exchange: Exchange) -> None:
+        """It is over, whole or not."""
+        self._running.discard(watch)
+        if not self._running:
+            self._idle.set()
+        self._metrics.watched(watch, exchange)
 
 
 async def _relay(
@@ -152,7 +159,7 @@ async def _relay(
             continue
         watch.beat()
         if watch.beats == 1:
-            _begin(exchange, chunk)
+            _tell(exchange, chunk)
         if chunk.usage:
             exchange.prompt_tokens = chunk.usage.prompt_tokens
             exchange.completion_tokens = chunk.usage.completion_tokens
@@ -164,7 +171,7 @@ async def _relay(
         raise Upstream("the backend ended its answer before it began")
 
 
-def _begin(exchange: Exchange, chunk: Chunk) -> None:
+def _tell(exchange: Exchange, chunk: Chunk) -> None:
     """The first chunk is here: what it says about the answer goes into the head."""
     exchange.first_token = exchange.seconds()
     if meta := chunk.meta:
