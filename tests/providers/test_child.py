@@ -141,6 +141,62 @@ async def test_a_program_that_is_not_there_is_told(make: Make):
         await all_of(child.chat(said("one")))
 
 
+async def test_a_program_that_is_not_there_is_looked_for_again_when_it_is_asked_for(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    file = tmp_path / "program"
+    child = make(argv=[str(file)], pause=0.02)
+    child.start()
+    await until(lambda: child.state == "stopped")
+    await asyncio.sleep(0.2)
+    assert caplog.text.count("No such file") == 1, "it is not tried again while nobody asks"
+    for attempt in (2, 3, 4, 5):
+        with pytest.raises(Upstream, match="No such file"):
+            await all_of(child.chat(said("one")))
+        assert caplog.text.count("No such file") == attempt
+    file.write_text(f'#!/bin/sh\nexec {sys.executable} -m echo "$@"\n')
+    file.chmod(0o700)
+    assert await text(child, "one two") == "one two"
+    await child.stop()
+    assert not child._room.exists()  # type: ignore[attr-defined]
+    with pytest.raises(Upstream, match="it was stopped"):
+        await all_of(child.chat(said("one")))
+
+
+async def test_one_that_is_not_there_can_be_stopped(make: Make):
+    child = make(argv=["/nowhere/program"])
+    child.start()
+    await until(lambda: child.state == "stopped")
+    child.start()
+    assert child.state == "loading"
+    await child.stop()
+    assert child.state == "stopped" and not child._room.exists()  # type: ignore[attr-defined]
+
+
+async def test_who_waits_for_one_that_does_not_get_ready_is_told_at_once_what_it_said(make: Make):
+    child = make(
+        argv=["/bin/sh", "-c", "trap '' TERM; echo no GPU here; sleep 60 & wait; wait"], load_timeout=0.4, grace=2
+    )
+    child.start()
+    began = time.monotonic()
+    for _ in range(2):  # who comes later doesn't wait either
+        with pytest.raises(Upstream, match=r"it was not ready after 0\.4 s: .*; it last said: no GPU here"):
+            await all_of(child.chat(said("one")))
+    assert 0.4 <= time.monotonic() - began < 1.5
+
+
+async def test_one_that_gets_ready_the_second_time_serves(make: Make, tmp_path: Path):
+    mark = tmp_path / "mark"
+    script = f'[ -e {mark} ] && exec "$0" -m echo "$@"; touch {mark}; exec sleep 60'
+    child = make(argv=["/bin/sh", "-c", script, sys.executable], load_timeout=0.3)
+    child.start()
+    with pytest.raises(Upstream, match="it was not ready"):
+        await all_of(child.chat(said("one")))
+    child._load_timeout = 10  # type: ignore[attr-defined]
+    await until(lambda: child.ready, 10)
+    assert await text(child, "one two") == "one two"
+
+
 async def test_one_that_never_gets_ready_is_ended(make: Make):
     child = make("--load", "30", load_timeout=0.3, patience=1)
     child.start()

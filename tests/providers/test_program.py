@@ -156,8 +156,25 @@ async def test_one_that_ends_at_once_gives_its_last_words(make: Make):
 
 async def test_a_program_that_is_not_installed_is_named(make: Make):
     program = make("vllm-that-is-not-here serve --port {port}", pause=0.02)
-    with pytest.raises(Upstream, match=r"it can't be started: .*no such program: 'vllm-that-is-not-here'"):
-        await text(program, "one")
+    for _ in range(4):
+        with pytest.raises(Upstream, match=r"it can't be started: .*no such program: 'vllm-that-is-not-here'"):
+            await text(program, "one")
+    assert program.state == "stopped"
+
+
+async def test_a_program_that_is_installed_later_is_started_when_it_is_asked_for(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    env = {**os.environ, "PYTHONPATH": str(TESTS), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    program = make("late-server --port {port}", eager=True, env=env, pause=0.02)
+    program.start()
+    await until(lambda: "no such program" in caplog.text)
+    await asyncio.sleep(0.2)
+    assert caplog.text.count("no such program") == 1, "it is not tried again while nobody asks"
+    file = tmp_path / "late-server"
+    file.write_text(f'#!/bin/sh\nexec {sys.executable} -m echo "$@"\n')
+    file.chmod(0o700)
+    assert await text(program, "one two") == "one two"
 
 
 async def test_where_there_is_no_health_the_list_of_models_tells(make: Make):

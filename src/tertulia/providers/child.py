@@ -46,8 +46,9 @@ class Child:
     minute.
 
     While it loads, chats wait for it, up to ``first_timeout``. Once it has died ``patience`` times without getting
-    ready they fail at once and say why it died; it is tried again all the same. With ``check`` it is asked every so
-    many seconds whether it is still ready: where it has answered neither that nor a chat for ``deaf`` seconds, that
+    ready, or has not got ready in ``load_timeout`` seconds, they fail at once and say why; it is tried again all the
+    same. Only a program that is not there is not tried again until a chat asks for it. With ``check`` it is asked every
+    so many seconds whether it is still ready: where it has answered neither that nor a chat for ``deaf`` seconds, that
     life is over. Its standard input is a pipe of ours: when that ends, we are gone.
     """
 
@@ -141,6 +142,8 @@ class Child:
 
     async def _available(self) -> Remote:
         """How it is reached, once it is ready. Raises Upstream if it won't be, Timeout if it takes too long."""
+        if self._task is not None:
+            self.start()  # if it was given up
         try:
             async with asyncio.timeout(self._first_timeout or None):
                 while True:
@@ -168,8 +171,11 @@ class Child:
         """Start it, and keep it alive from here on."""
         if self._task is None:
             self._room = Path(tempfile.mkdtemp(prefix="tertulia-"))  # mode 0700: nobody else can connect
-            self._become("loading")
-            self._task = asyncio.get_running_loop().create_task(self._keep_alive())
+        elif not self._task.done():
+            return
+        self._failures = 0
+        self._become("loading")
+        self._task = asyncio.get_running_loop().create_task(self._keep_alive())
 
     async def stop(self) -> None:
         """End it and what it started: SIGTERM, and SIGKILL after ``grace`` seconds."""
@@ -196,6 +202,11 @@ class Child:
             born = now()
             try:
                 self._why = await self._live()
+            except FileNotFoundError as error:  # time alone won't bring it
+                self._why = f"it can't be started: {error}"
+                log.error("%s: %s; it is tried again when it is asked for", self.name, self._why)
+                self._become("stopped")
+                return
             except OSError as error:
                 self._why = f"it can't be started: {error}"
             if self.state == "loading":
@@ -241,6 +252,8 @@ class Child:
         listening = asyncio.create_task(self._listen(process))
         try:
             if late := await self._get_ready(life, process):
+                self._why, self._failures = late, max(self._failures + 1, self._patience)
+                self._become("restarting")
                 return late
             if deaf := await self._watch(life, process):
                 self._why = deaf
@@ -269,7 +282,9 @@ class Child:
                 log.info("%s: ready after %.1f s", self.name, now() - born)
                 return ""
             if self._load_timeout and now() - born > self._load_timeout:
-                return f"it was not ready after {self._load_timeout:g} s: {missing}"
+                words = self._words()
+                late = f"it was not ready after {self._load_timeout:g} s: {missing}"
+                return f"{late}; it last said: {words}" if words else late
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.25)
         return ""
@@ -307,12 +322,15 @@ class Child:
             self._said.append(text)
             log.info("%s: %s", self.name, text)
 
+    def _words(self) -> str:
+        return " | ".join([line for line in self._said if line.strip()][-3:])[:500]
+
     def _last_words(self, status: int) -> str:
         try:
             how = f"ended with status {status}" if status >= 0 else f"was killed by {signal.Signals(-status).name}"
         except ValueError:
             how = f"was killed by signal {-status}"
-        words = " | ".join([line for line in self._said if line.strip()][-3:])[:500]
+        words = self._words()
         if not words:
             return f"it {how}"
         if self.state == "ready":  # its lines may be of other callers' requests: they are for the log
