@@ -351,6 +351,7 @@ class Child:
                     await process.wait()
         _signal(process, signal.SIGKILL)
         await process.wait()
+        await asyncio.wait([listening], timeout=1)  # its output ends with it; a pipe left open would outlive the loop
         listening.cancel()
         self._process = None
         await self._net.forget(address)
