@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ http {{ access_log off; client_body_buffer_size 1m; client_body_temp_path {room}
     location / {{ proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_buffering off; }} }} }}
 """
+_QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
 _LITELLM = """model_list:
   - model_name: {model}
     litellm_params: {{model: openai/{model}, api_base: "http://127.0.0.1:{upstream}/v1", api_key: none}}
@@ -106,10 +108,11 @@ def litellm(port: int) -> Generator[Gateway | None]:
     with tempfile.TemporaryDirectory(prefix="litellm-bench-") as room:
         free = _free()
         Path(room, "config.yaml").write_text(_LITELLM.format(model=MODEL, upstream=port))
-        environment = dict(os.environ) | {"HOME": room, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        key = f"sk-{secrets.token_hex(32)}"
+        environment = dict(os.environ) | {"HOME": room, "LITELLM_MASTER_KEY": key, **_QUIET}
         command = [str(LITELLM), "--config", f"{room}/config.yaml", "--host", "127.0.0.1", "--port", str(free)]
         with _process([*command, "--num_workers", "1", "--telemetry", "False"], room, environment) as pid:
-            yield Gateway("litellm", _listening(free, 120), pid)
+            yield Gateway("litellm", _listening(free, 120), pid, key)
 
 
 @contextlib.contextmanager
