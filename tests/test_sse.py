@@ -72,3 +72,10 @@ def test_a_byte_order_mark_is_passed_over_at_the_beginning_alone():
     data = b"\xef\xbb\xbfdata: a\n\n"
     assert fed([data[i : i + 1] for i in range(len(data))]) == fed([data]) == [b"a"]
     assert fed([b"data: a\n\n" + data]) == [b"a"]
+
+
+@given(st.lists(st.binary(max_size=6).filter(lambda data: b"\n" not in data and b"\r" not in data), max_size=6))
+def test_whole_events_at_once_are_what_they_are_byte_by_byte(events: list[bytes]):
+    stream = b"".join(encode(data) for data in events)
+    slow = Feed()
+    assert Feed().feed(stream) == [data for byte in stream for data in slow.feed(bytes([byte]))] == events

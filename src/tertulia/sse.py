@@ -26,8 +26,13 @@ class Feed:
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The data of every event that ``piece`` completes, in order."""
+        if not self._waiting and piece.startswith(b"data: ") and piece.endswith(b"\n\n") and len(piece) < self._limit:
+            events = piece[6:-2].split(b"\n\ndata: ")
+            if piece.count(b"\n") == 2 * len(events) and b"\r" not in piece:  # whole events of one line: as a rule
+                self._begun = True
+                return events
         self._waiting += len(piece)
-        events: list[bytes] = []
+        events = []
         if b"\n" in piece or b"\r" in piece or (self._rest and self._rest[-1].endswith(b"\r")):
             events = self._lines(b"".join([*self._rest, piece]) if self._rest else piece)
         else:
