@@ -133,6 +133,28 @@ def test_an_answer_in_a_form_through_the_clients_own_ways(client: openai.OpenAI,
     Person.model_validate_json("".join(chunk.choices[0].delta.content for chunk in stream))
 
 
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
+def test_huggingface_hub_with_tools(service: Service, choice: Any):
+    hub = InferenceClient(base_url=f"{service.address}/v1")
+    schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": schema}}
+    messages: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
+    asked: dict[str, Any] = {"tools": [tool], "tool_choice": choice, "temperature": 0, "max_tokens": 100}
+    whole = hub.chat.completions.create(messages=messages, **asked).choices[0]
+    (call,) = whole.message.tool_calls
+    assert whole.finish_reason == "tool_calls" and call.function.name == "get_weather"
+    assert set(json.loads(call.function.arguments)) == {"city"}
+    deltas = [
+        call
+        for chunk in hub.chat.completions.create(messages=messages, stream=True, **asked)
+        for call in chunk.choices[0].delta.tool_calls or ()
+    ]
+    assert "".join(call.function.arguments or "" for call in deltas) == call.function.arguments
+    said: Any = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+    again = hub.chat.completions.create(messages=[*messages, whole.message, said], tools=[tool], max_tokens=10)
+    assert again.choices[0].message.content or again.choices[0].message.tool_calls
+
+
 def test_choices_share_their_prompt_and_differ(client: openai.OpenAI):
     answer = client.chat.completions.create(
         model="default", messages=[{"role": "user", "content": "Tell me a story about a fox, a crow, and cheese." * 4}],
