@@ -144,3 +144,17 @@ def test_a_key_that_cant_be_sent_is_refused_by_its_place(bad: str, tmp_path: Pat
 def test_space_around_a_key_in_the_environment_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MINE_API_KEY", " sk-1\n")
     assert key_of("mine", None, ["", "NOT_SET_API_KEY", "MINE_API_KEY"]) == "sk-1"
+
+
+@pytest.mark.parametrize(
+    ("base", "address"),
+    [
+        ("http://vllm:8000", "http://vllm:8000/v1/chat/completions"),
+        ("http://vllm:8000/v1", "http://vllm:8000/v1/chat/completions"),
+        ("https://host/api/v3/", "https://host/api/v3/chat/completions"),
+        ("http://h:1/v1/chat/completions", "http://h:1/v1/chat/completions"),
+    ],
+)
+def test_a_base_url_is_taken_as_people_write_it(base: str, address: str):
+    row = table.rows({"mine": Provider(base_url=base)})["mine"]
+    assert row.base_url + row.route == address

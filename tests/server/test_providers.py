@@ -68,3 +68,11 @@ async def test_a_comment_goes_out_as_one(ask: Ask, backend: Echo) -> None:
     said = await ask(chat("hello", stream=True))
     assert b": continued by groq\n\n" in said.body and said.said() == "hello"
     assert (await ask(chat("hello"))).json["choices"][0]["message"]["content"] == "hello"
+
+
+async def test_a_stream_that_began_with_a_ping_tells_who_answers_in_comments(ask: Ask, backend: Echo) -> None:
+    backend.route = [Attempt("groq", "m", "served")]
+    said = await ask(chat("!1.2 late", stream=True), x_tertulia_route="1")
+    assert said.body.startswith(b": ping\n\n") and "x-inference-provider" not in said.headers
+    assert b'\n\n: x-inference-provider: echo\n\n: x-tertulia-route: [{"provider":"groq"' in said.body
+    assert said.said() == "late"
