@@ -3,7 +3,8 @@
 Field names are the wire's own (the page's schemas and OpenAI's), so that reading and writing them is msgspec's work
 and not ours. Three fields of :class:`Chunk` never travel: ``raw``, ``meta`` and ``comment``.
 
-Ranges stand beside the types; msgspec reports a breach with its path, which becomes an error's ``param``.
+Ranges stand beside the types; msgspec reports a breach with its path, which becomes an error's ``param``. The file is
+long because its words are read together.
 """
 
 from collections.abc import AsyncGenerator
