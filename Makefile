@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup serve test check bench lock clean
+.PHONY: help setup serve test check bench browser lock clean
 
 help:
 	@echo "make serve    an address that answers chats: sets up what is missing, fetches the default model (95 MB)"
@@ -19,11 +19,12 @@ setup: .venv/.runtime
 serve: .venv/.runtime
 	@$(BIN)/tertulia serve $(ARGS)
 
-# The tests with a real model need the default one, those with JavaScript clients node 20 and npm; without them they are
-# skipped, by name.
+# The tests with a real model need the default one, those with JavaScript clients node 20 and npm, those of the pages
+# Chromium; without them they are skipped, by name.
 test: .venv/.dev
 	@$(BIN)/tertulia pull smollm2 || echo "Going on without the default model."
 	@$(MAKE) -s tests/js/node_modules/.ready || echo "Going on without the JavaScript clients."
+	@$(MAKE) -s browser || echo "Going on without the tests of the pages."
 	$(BIN)/python -m pytest -q $(ARGS)
 
 check: .venv/.dev
@@ -36,6 +37,13 @@ check: .venv/.dev
 bench: .venv-bench/.ready
 	@$(MAKE) -s .venv-litellm/.ready || echo "Going on without LiteLLM."
 	.venv-bench/bin/python -m bench $(ARGS)
+
+# The machine's Chromium, or Debian's, or else the one that playwright fetches.
+browser: .venv/.dev
+	@for name in chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit; done; \
+	if command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; \
+	then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core > /dev/null; \
+	else $(BIN)/playwright install chromium; fi
 
 lock:
 	uv pip compile -q pyproject.toml --group build --universal --generate-hashes --python-version 3.11 \

@@ -17,6 +17,7 @@ from tertulia.config import Config, Server
 from tertulia.errors import EngineFault, MethodNotAllowed, NotFound, SetupError, TertuliaError
 from tertulia.ledger.ledger import Ledger
 from tertulia.server import openapi
+from tertulia.server import web as pages
 from tertulia.server.auth import Guard
 from tertulia.server.chat import Chats
 from tertulia.server.connection import Door
@@ -106,17 +107,18 @@ class App:
 
     async def _respond(self, exchange: Exchange) -> web.StreamResponse:
         request, path = exchange.request, exchange.request.path
+        shown = pages.route(request)
         if self._guard is not None:
             if cors := self._guard.cors(request):
                 exchange.headers.update(cors)
             if request.method == "OPTIONS" and (headers := self._guard.preflight(request)):
                 exchange.status = 204
                 return web.Response(status=204, headers=headers)
-            if path not in _OPEN:
+            if path not in _OPEN and shown is None:
                 guest = self._guard.admit(request, admin=path.rstrip("/") in _ADMIN)
                 exchange.caller, exchange.token, exchange.bearer = guest.name, guest.token, guest.bearer
-        method, respond = self._route(path)
-        exchange.route = self._label(respond, path)
+        method, respond = ("GET", shown) if shown else self._route(path)
+        exchange.route = "/{page}" if shown else self._label(respond, path)
         if request.method != method and not (request.method == "HEAD" and method == "GET"):
             exchange.headers["Allow"] = method
             raise MethodNotAllowed(f"{path} takes {method}, not {request.method}")
