@@ -54,7 +54,8 @@ class Watch:
 
     def __init__(self) -> None:
         self.wrongs: list[str] = []
-        self.expected: list[str] = ["Failed to load resource: the server responded with a status of"]
+        # Statuses are looked at where they matter, and a site may be closed before the page over it.
+        self.expected: list[str] = ["Failed to load resource: the server responded", "net::ERR_CONNECTION_REFUSED"]
 
     def unseen(self) -> list[str]:
         return [wrong for wrong in self.wrongs if not any(part in wrong for part in self.expected)]
