@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tertulia import __version__
-from tertulia.commands import chat, models, probe, providers, run, serve, token, usage
+from tertulia.commands import chat, models, probe, providers, run, serve, snippet, token, usage
 from tertulia.commands.start import Run
 from tertulia.errors import TertuliaError
 
@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add(add)
     chat.add(add)
     run.add(add)
+    snippet.add(add)
     models.add(add)
     providers.add(add)
     probe.add(add)

@@ -131,6 +131,7 @@ async def test_openapi_describes_the_routes_and_their_types(ask: Ask):
         "/{provider}/v1/chat/completions",
         "/api/models",
         "/api/models/{id}",
+        "/api/snippets",
         "/api/tasks",
         "/health",
         "/metrics",

@@ -26,6 +26,7 @@ from tertulia.server.hub import Hub
 from tertulia.server.metrics import Metrics
 from tertulia.server.models import Models
 from tertulia.server.providers import Providers
+from tertulia.server.snippets import Snippets
 from tertulia.types import Backend
 
 log = logging.getLogger("tertulia.server")
@@ -52,6 +53,8 @@ _ELSEWHERE = {
 }
 _OPEN = frozenset({"/health", "/openapi.json"})
 _ADMIN = frozenset({"/metrics", "/status"})
+_FREE = frozenset({"/api/snippets"})
+"""Where a POST costs nothing."""
 
 
 class App:
@@ -78,6 +81,7 @@ class App:
             "/v1/chat/completions": ("POST", self.chats.complete),
             "/v1/chat/completions/input_tokens": ("POST", self.chats.count),
             "/v1/models": ("GET", models.list),
+            "/api/snippets": ("GET, POST", Snippets(server.body_limit, server.header_timeout).respond),
             "/health": ("GET", self._health),
             "/metrics": ("GET", self._figures),
             "/openapi.json": ("GET", self._openapi),
@@ -115,11 +119,13 @@ class App:
                 exchange.status = 204
                 return web.Response(status=204, headers=headers)
             if path not in _OPEN and shown is None:
-                guest = self._guard.admit(request, admin=path.rstrip("/") in _ADMIN)
+                plain = path.rstrip("/")
+                guest = self._guard.admit(request, admin=plain in _ADMIN, free=plain in _FREE)
                 exchange.caller, exchange.token, exchange.bearer = guest.name, guest.token, guest.bearer
         method, respond = ("GET", shown) if shown else self._route(path)
         exchange.route = "/{page}" if shown else self._label(respond, path)
-        if request.method != method and not (request.method == "HEAD" and method == "GET"):
+        taken = method.split(", ")
+        if request.method not in taken and not (request.method == "HEAD" and "GET" in taken):
             exchange.headers["Allow"] = method
             raise MethodNotAllowed(f"{path} takes {method}, not {request.method}")
         return await respond(exchange)

@@ -53,9 +53,9 @@ class Guard:
             )
         self._hosts = _LOCAL | {server.host.lower()} | {host.lower() for host in server.hosts}
 
-    def admit(self, request: web.BaseRequest, admin: bool = False) -> Guest:
+    def admit(self, request: web.BaseRequest, admin: bool = False, free: bool = False) -> Guest:
         """Who asks, for what needs the permission ``admin``, or else ``inference``. Raises Unauthorized, Forbidden, or
-        SpendCap for a POST, which is what costs."""
+        SpendCap for a POST, which is what costs, unless it is ``free``."""
         given = _bearer(request)
         guest = self._known(given) if given else None
         need = "admin" if admin else "inference"
@@ -68,7 +68,7 @@ class Guard:
                 f"this token lacks the permission {need}: `tertulia token new NAME --permission {need}` makes one "
                 "that has it"
             )
-        if guest.token and self._ledger and request.method == "POST":
+        if guest.token and self._ledger and request.method == "POST" and not free:
             self._ledger.check(guest.token)
         return guest
 

@@ -33,6 +33,7 @@ def document() -> bytes:
         for field in fields:
             schemas[name]["properties"].pop(field)
     schemas["Error"] = _error()
+    schemas["SnippetRequest"] = _snippet_request()
     ready = {"200": {"description": "Ready."}, "503": {"description": "Still loading."}}
     chat_answers = {
         "200": {
@@ -61,6 +62,10 @@ def document() -> bytes:
         "/api/models/{id}": {
             "parameters": [_named("id")],
             "get": _operation("What the Hub's clients want to know of a model", _ok("The model")),
+        },
+        "/api/snippets": {
+            "get": _operation("The languages and clients that there are snippets for", _ok("The languages")),
+            "post": _operation("A request as code", _ok("The snippets"), "SnippetRequest", {"400": _ERRORS["400"]}),
         },
         "/api/tasks": {"get": _operation("The Hub's tasks, of which there is one here", _ok("The tasks"))},
         "/health": {"get": _operation("Whether chats can be answered", ready)},
@@ -103,6 +108,13 @@ def _operation(
     if body:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
     return operation
+
+
+def _snippet_request() -> dict[str, Any]:
+    word = {"type": "string"}
+    settings = {"type": "object", "properties": {"base_url": word, "token": word, "bill_to": word}}
+    fields = {"request": {"type": "object"}, "language": word, "client": word, "provider": word, "settings": settings}
+    return {"type": "object", "required": ["request"], "properties": fields}
 
 
 def _error() -> dict[str, Any]:

@@ -59,10 +59,7 @@ def read_request(body: bytes) -> ChatRequest:
     warning; of ``max_tokens`` and ``max_completion_tokens`` the latter wins, with a warning. What tools and their
     history then look like is said in :mod:`tertulia.wires.tools`.
     """
-    given = _decode(body)
-    if not isinstance(given, dict):
-        raise BadRequest(f"the body must be a JSON object, not {show(given)}")
-    fields = cast(dict[str, Any], given)
+    fields = read_object(body)
     known = fields if fields.keys() <= _FIELDS else {name: fields[name] for name in fields if name in _FIELDS}
     try:
         request = msgspec.convert(known, ChatRequest)
@@ -76,6 +73,14 @@ def read_request(body: bytes) -> ChatRequest:
     request.warnings += [f"{name} is not a known field and was left out" for name in _strays(known, names)]
     _settle(request, known, names)
     return request
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in ``body``. Raises BadRequest."""
+    given = _decode(body)
+    if not isinstance(given, dict):
+        raise BadRequest(f"the body must be a JSON object, not {show(given)}")
+    return cast(dict[str, Any], given)
 
 
 def write_request(request: ChatRequest) -> bytes:
