@@ -259,7 +259,8 @@ class Attempt(Struct, omit_defaults=True):
 class ChunkMeta(Struct):
     """What a Backend says about an answer beside its text. It stands on the first chunk, and becomes headers. The
     ``warnings`` are ours; ``remarks`` are a provider's, which are told but are no reason to refuse. On a sign of life
-    ``patience`` is for how many seconds nothing may come that is not late: its backend holds the clock."""
+    ``patience`` is for how many seconds nothing may come that is not late: its backend holds the clock. On the last
+    chunk of an answer that is not streamed ``whole`` is all of it, in bytes that can go out as they are."""
 
     provider: str = "local"
     warnings: list[str] = field(default_factory=list)
@@ -267,6 +268,7 @@ class ChunkMeta(Struct):
     headers: dict[str, str] = field(default_factory=dict)
     patience: float = 0.0
     remarks: list[str] = field(default_factory=list)
+    whole: bytes = b""
 
 
 class Chunk(Struct, kw_only=True):
@@ -278,7 +280,8 @@ class Chunk(Struct, kw_only=True):
     who hold the clock; the client never sees it, but for its ``comment``, which goes out as one.
 
     ``raw`` is the JSON it was read from, if it was read: who changes a chunk sets it to None. ``meta`` stands on the
-    first chunk only. None of the three travels.
+    first chunk, and on the last of an answer that came whole: who changes anything removes that. None of the three
+    travels.
     """
 
     id: str

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from router_setup import Setup, setup
 from talk import Said
@@ -27,6 +28,7 @@ from upstream import (
     Script,
     Upstream,
     answer,
+    completion,
     delta,
     event,
     finish,
@@ -230,3 +232,22 @@ async def test_who_hangs_up_ends_the_providers_work_too(gateway: Gateway) -> Non
         async with asyncio.timeout(3):
             while not first.requests[0].gone:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("price", [None, (2.0, 10.0)])
+async def test_a_whole_answer_passes_as_it_came_unless_its_cost_is_to_be_told(
+    setup: Setup, price: tuple[float, float] | None
+) -> None:
+    told = completion("fine", message={"refusal": None}, service_tier="default")
+    async with Upstream(answer(told)) as up, Net() as net:
+        router, config = setup.router(structs.replace(_party(net, "p0", up), price=price)), Config()
+        config.server.port = 0
+        async with running(router, config) as address:
+            said = await ask(address, stream=False)
+    assert said.status == 200 and said.headers["x-inference-provider"] == "p0"
+    if price is None:
+        assert said.body == json.dumps(told | {"model": MODEL}).encode()
+    else:
+        assert said.json["usage"]["cost"] == pytest.approx((3 * 2 + 2 * 10) / 1e6)
+        assert "service_tier" not in said.json and content(said, stream=False) == "fine"
+    assert [(one.prompt_tokens, one.completion_tokens, one.outcome) for one in setup.spent] == [(3, 2, "ok")]

@@ -13,7 +13,7 @@ from msgspec import UNSET, structs
 
 from tertulia.errors import Upstream
 from tertulia.fold import split
-from tertulia.providers import mend
+from tertulia.providers import exact, mend
 from tertulia.providers.calls import Calls
 from tertulia.types import Chunk, ChunkChoice, Completion, Delta, Message, Text, Usage
 from tertulia.wires import faults
@@ -132,8 +132,12 @@ class Cleaner:
             last.usage, last.raw = self._estimate(last.usage or _NOTHING), UNSET
         return [*chunks, last]
 
-    def whole(self, body: bytes) -> list[Chunk]:
-        """The chunks that a whole answer comes to. Raises the error that it tells, Upstream if it is no answer."""
+    def whole(self, body: bytes, *, gathered: bool = False) -> list[Chunk]:
+        """The chunks that a whole answer comes to. Raises the error that it tells, Upstream if it is no answer.
+
+        ``gathered`` says that they will be put together: there are fewer then of an answer that can pass as it is."""
+        if gathered and (chunks := self._exact(body)):
+            return chunks
         try:
             completion = None if b'"error"' in body else _completions.decode(body)
         except _UNREADABLE:
@@ -148,6 +152,22 @@ class Cleaner:
             raise faults.not_chat(self._provider, mend.kind(body))
         chunks = [chunk for piece in split(completion) for chunk in self._settle(piece, None)]
         return chunks + self.end(done=True)
+
+    def _exact(self, body: bytes) -> list[Chunk] | None:
+        """The chunks of an answer in which nothing but the model's name is to be changed; None if it is no such."""
+        found = exact.read(body, self._model, self._most)
+        if found is None:
+            return None
+        chunks, theirs = found
+        last = chunks[-1]
+        if not last.usage or not last.meta or mend.sane(last.usage) is not last.usage or _lacking(last.usage):
+            return None
+        if theirs != last.model:
+            swap = _swap(body, b"model", theirs, last.model)
+            if swap is None:
+                return None
+            last.meta.whole = body.replace(*swap)
+        return chunks
 
     # ---------------------------------------------------------------- one event
 
@@ -238,8 +258,8 @@ class Cleaner:
             )
             if given != ours
         ]
-        exact = all(swaps) and b'"chat.completion.chunk"' in data
-        self._swaps = [swap for swap in swaps if swap] if exact else None
+        named = all(swaps) and b'"chat.completion.chunk"' in data
+        self._swaps = [swap for swap in swaps if swap] if named else None
 
     # ---------------------------------------------------------------- our own
 

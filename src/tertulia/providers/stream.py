@@ -141,8 +141,8 @@ class Answer:
 class Whole:
     """The chunks of an answer that came as one piece, in the manner of :class:`Answer`."""
 
-    def __init__(self, body: bytes, cleaner: Cleaner) -> None:
-        self._chunks: list[Chunk] | None = cleaner.whole(body)
+    def __init__(self, body: bytes, cleaner: Cleaner, gathered: bool) -> None:
+        self._chunks: list[Chunk] | None = cleaner.whole(body, gathered=gathered)
 
     async def chunks(self) -> list[Chunk]:
         chunks, self._chunks = self._chunks, None
@@ -159,7 +159,7 @@ class Opened(NamedTuple):
 
     def answer(self, name: str, cleaner: Cleaner, idle_timeout: float, *, gathered: bool = False) -> Answer | Whole:
         if self.whole:
-            return Whole(self.read, cleaner)
+            return Whole(self.read, cleaner, gathered)
         stream = Stream(name, self.reply, self.left, idle_timeout, self.read)
         return Answer(name, stream, cleaner, idle_timeout, gathered)
 

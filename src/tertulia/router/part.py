@@ -114,7 +114,8 @@ def price_usage(chunk: Chunk, part: Part, before: list[Part]) -> Chunk:
             completion_tokens=usage.completion_tokens + told,
             estimated=True,
         )
-    return structs.replace(chunk, usage=structs.replace(usage, cost=spent / MICRO if known else None), raw=UNSET)
+    told = structs.replace(usage, cost=spent / MICRO if known else None)
+    return structs.replace(chunk, usage=told, raw=UNSET, meta=UNSET)
 
 
 def go_on(request: ChatRequest, parts: list[Part]) -> ChatRequest:

@@ -99,7 +99,7 @@ class Chats:
         return request.model or "" if exchange.provider else self._models.resolve(request.model) or ""
 
     async def _whole(self, exchange: Exchange, request: ChatRequest) -> web.StreamResponse:
-        whole, watch = Fold(), Watch(self._server, exchange.request)
+        whole, watch, body = Fold(), Watch(self._server, exchange.request), b""
         self._begin(watch)
         try:
             with watch:
@@ -111,13 +111,15 @@ class Chats:
                         watch.beat()
                         if watch.beats == 1:
                             _tell(exchange, chunk)
+                        if chunk.usage:
+                            exchange.prompt_tokens = chunk.usage.prompt_tokens
+                            exchange.completion_tokens = chunk.usage.completion_tokens
+                            exchange.cost = chunk.usage.cost
+                            body = chunk.meta.whole if chunk.meta else b""
                         whole.add(chunk)
         finally:
             self._end(watch, exchange)
-        completion = whole.completion()
-        exchange.prompt_tokens = completion.usage.prompt_tokens
-        exchange.completion_tokens = completion.usage.completion_tokens
-        return exchange.json(openai.write_completion(completion))
+        return exchange.json(body or openai.write_completion(whole.completion()))
 
     async def _stream(self, exchange: Exchange, request: ChatRequest) -> web.StreamResponse:
         include_usage = bool(request.stream_options and request.stream_options.include_usage)
@@ -163,6 +165,7 @@ async def _relay(
         if chunk.usage:
             exchange.prompt_tokens = chunk.usage.prompt_tokens
             exchange.completion_tokens = chunk.usage.completion_tokens
+            exchange.cost = chunk.usage.cost
         if data := openai.write_chunk(chunk, include_usage):
             stream.event(data)
             if exchange.request.protocol.writing_paused:
