@@ -48,7 +48,9 @@ class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of the catalog. ``source`` is where its weights come from, if it can be had; ``providers`` are those
-    that are known to serve it."""
+    that are known to serve it. ``runs`` says that its family is one of the engine's, ``parameters`` how many it has (0:
+    not known), ``released`` the month or day since which there is it, ``recommended`` that Hugging Face's page on chat
+    completion names it; ``trending`` is the Hub's score, None where it was not told."""
 
     id: str
     source: Wheel | Hub | None = None
@@ -60,6 +62,11 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     input: tuple[str, ...] = ("text",)
     output: tuple[str, ...] = ("text",)
     default: bool = False
+    runs: bool = False
+    recommended: bool = False
+    parameters: int = 0
+    released: str = ""
+    trending: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

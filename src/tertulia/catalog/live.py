@@ -28,12 +28,15 @@ Listings = dict[str, dict[str, Listing]]
 
 class Live(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What was said. ``models`` are listings by model and provider, ``input`` what a model reads where that was told,
-    ``asked`` the Unix time of each provider's last answer. ``version`` is the file's."""
+    ``trending`` and ``released`` what the Hub told of it, ``asked`` the Unix time of each provider's last answer.
+    ``version`` is the file's."""
 
     version: int = 1
     asked: dict[str, int] = {}
     models: Listings = {}
     input: dict[str, tuple[str, ...]] = {}
+    trending: dict[str, float] = {}
+    released: dict[str, str] = {}
 
     def listings(self) -> Listings:
         """Who serves which model, as shipped and as said since: what is said wins, what is not said stays. A shipped
@@ -56,7 +59,10 @@ class Live(Struct, kw_only=True, frozen=True, omit_defaults=True):
         known = {row.id for row in shipped}
         more = [(model, self.models[model]) for model in self.input if model in self.models and model not in known]
         return (
-            *shipped,
+            *(
+                structs.replace(row, trending=self.trending[row.id]) if row.id in self.trending else row
+                for row in shipped
+            ),
             *(
                 Row(
                     id=model,
@@ -64,6 +70,8 @@ class Live(Struct, kw_only=True, frozen=True, omit_defaults=True):
                     licence="",
                     description="",
                     input=self.input[model],
+                    trending=self.trending.get(model),
+                    released=self.released.get(model, ""),
                 )
                 for model, of in more
             ),
@@ -146,8 +154,23 @@ def merge(
             known = _fill(listing, _listing(part, now, listing.id))
             _put(models, model, provider, structs.replace(known, seen=now, live=known.live and part.live))
     asked = old.asked | dict.fromkeys(told, now) | ({HUB: now} if mapped is not None else {})
+    trending, released = _hub(old, mapped, names)
     return Live(
-        asked=asked, models=models, input={model: words for model, words in reads.items() if words and model in models}
+        asked=asked,
+        models=models,
+        input={model: words for model, words in reads.items() if words and model in models},
+        trending={model: score for model, score in trending.items() if model in models or model in names.shipped},
+        released={model: day for model, day in released.items() if model in models},
+    )
+
+
+def _hub(old: Live, mapped: Sequence[Mapped] | None, names: "_Names") -> tuple[dict[str, float], dict[str, str]]:
+    """How much models trend and since when there are they: as the Hub says now, or said last."""
+    if mapped is None:
+        return old.trending, old.released
+    return (
+        {names.known(one.model): one.trending for one in mapped if one.trending is not None},
+        {names.known(one.model): one.released for one in mapped if one.released},
     )
 
 

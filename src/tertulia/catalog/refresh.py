@@ -21,6 +21,7 @@ _SILENCE = 20.0
 _PAGES = 60
 _LARGEST = 64 * MEBI
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+_EXPAND = "expand=inferenceProviderMapping&expand=trendingScore&expand=createdAt"
 _TAGS = {"text-generation": ("text",), "image-text-to-text": ("text", "image")}
 
 
@@ -74,7 +75,7 @@ async def _mappings(net: Net, hub: Host) -> list[Mapping] | TertuliaError:
     found: list[Mapping] = []
     try:
         for tag, reads in _TAGS.items():
-            query = f"inference_provider=all&pipeline_tag={tag}&expand=inferenceProviderMapping&limit=1000"
+            query = f"inference_provider=all&pipeline_tag={tag}&{_EXPAND}&limit=1000"
             path: str | None = f"{hub.path}?{query}"
             for _ in range(_PAGES):
                 body, path = await _get(net, hub, path)

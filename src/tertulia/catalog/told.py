@@ -32,6 +32,7 @@ _ABILITIES = {
     ),
     "logprobs": ("logprobs",),
 }
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(T|$)")
 _DEAREST = 0.001
 """Dollars that a single token may cost; a "price per token" above that was meant per million."""
 
@@ -50,7 +51,8 @@ class Told(Struct, frozen=True, kw_only=True):
 
 
 class Mapping(Struct, frozen=True, kw_only=True):
-    """A model of the Hub as a provider is registered to serve it: the Hub's id, the provider, the id there."""
+    """A model of the Hub as a provider is registered to serve it: the Hub's id, the provider, the id there. Of the
+    model itself the Hub's score for how much it trends (None: not told) and the day it came there (ISO 8601)."""
 
     model: str
     provider: str
@@ -58,6 +60,8 @@ class Mapping(Struct, frozen=True, kw_only=True):
     input: tuple[str, ...] = ()
     live: bool = True
     author: bool = False
+    trending: float | None = None
+    released: str = ""
 
 
 def read_models(provider: str, body: bytes) -> list[Told]:
@@ -90,6 +94,8 @@ def read_mappings(body: bytes, reads: tuple[str, ...]) -> list[Mapping]:
                 input=reads,
                 live=one.get("status") == "live",
                 author=one.get("isModelAuthor") is True,
+                trending=_number(item.get("trendingScore")),
+                released=_day(item.get("createdAt")),
             )
             for one in entries
             if one.get("provider") and one.get("providerId") and one.get("task") == "conversational"
@@ -221,6 +227,11 @@ def _number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if 0 <= number < 1e6 else None
+
+
+def _day(value: Any) -> str:
+    """The day of a time as the Hub tells it."""
+    return value[:10] if isinstance(value, str) and _DAY.match(value) else ""
 
 
 def _whole(value: Any) -> int:
