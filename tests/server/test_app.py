@@ -123,7 +123,7 @@ async def test_a_client_of_http_1_0_gets_a_stream_that_ends_with_the_connection(
 
 async def test_openapi_describes_the_routes_and_their_types(ask: Ask):
     document = (await ask(path="/openapi.json")).json
-    assert set(document["paths"]) == {
+    assert set(document["paths"]) >= {
         "/v1/chat/completions",
         "/v1/chat/completions/input_tokens",
         "/v1/models",

@@ -42,7 +42,7 @@ _MESSAGE = frozenset(Message.__struct_fields__)
 _PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
 _CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
 _TOOL, _FUNCTION = frozenset(Tool.__struct_fields__), frozenset(Function.__struct_fields__)
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 LONGEST_NAME = 256
 _NULL_USAGE = b',"usage":null'
 
@@ -148,9 +148,9 @@ def _check(request: ChatRequest, given: dict[str, Any]) -> None:
             raise BadRequest(f"{param} is required: a string or a list of parts", param=param)
     if request.tools:
         check_tools(request.tools)
-    if request.reasoning_effort is not None and request.reasoning_effort not in _EFFORTS:
+    if request.reasoning_effort is not None and request.reasoning_effort not in EFFORTS:
         raise BadRequest(
-            f"reasoning_effort must be one of {', '.join(_EFFORTS)}, not {show(request.reasoning_effort)}",
+            f"reasoning_effort must be one of {', '.join(EFFORTS)}, not {show(request.reasoning_effort)}",
             param="reasoning_effort",
         )
     if request.response_format is not None and not isinstance(request.response_format.get("type"), str):
