@@ -350,8 +350,8 @@ class Pricing(Struct):
 
 class ProviderCard(Struct, kw_only=True, omit_defaults=True):
     """A provider of a model, as ``/v1/models`` tells it in the shape of Hugging Face's router. ``status`` is ``live``,
-    ``error``, or ``no key``. Latency and throughput (tokens a second) are measured on our own traffic; ``probed`` is
-    when each capability was last tried, in Unix seconds."""
+    ``error``, or ``no key``, and ``why`` says what is wrong. Latency and throughput (tokens a second) are measured on
+    our own traffic; ``probed`` is when each capability was last tried, in Unix seconds."""
 
     provider: str
     status: str = "live"
@@ -364,6 +364,7 @@ class ProviderCard(Struct, kw_only=True, omit_defaults=True):
     is_model_author: bool | None = None
     capabilities: dict[str, bool] = field(default_factory=dict)
     probed: dict[str, int] = field(default_factory=dict)
+    why: str = ""
 
 
 class Architecture(Struct):
@@ -372,7 +373,7 @@ class Architecture(Struct):
 
 
 class ModelCard(Struct, kw_only=True, omit_defaults=True):
-    """A model that can be asked, as ``/v1/models`` tells it."""
+    """A model that can be asked, as ``/v1/models`` tells it. ``bytes`` are those of its weights here."""
 
     id: str
     created: int
@@ -384,6 +385,35 @@ class ModelCard(Struct, kw_only=True, omit_defaults=True):
     aliases: list[str] = field(default_factory=list)
     architecture: Architecture | None = None
     providers: list[ProviderCard] | None = None
+    bytes: int = 0
+
+
+class Entry(Struct, kw_only=True, omit_defaults=True):
+    """A model that there is, whoever serves it or nobody, as ``/api/catalog`` tells it. ``status`` is that of this
+    machine, "" where it is not installed; ``bytes`` are those of its weights here, ``fetch`` those that
+    ``tertulia pull`` brings (``about``: reckoned from its parameters at 16 bits), 0 where that is not known; ``runs``
+    says that the engine is built for its family. ``trending`` is its rank on the Hub from 1 on, ``released`` the month
+    or day since which there is it. ``catalog`` is set for what is shipped."""
+
+    id: str
+    catalog: bool = False
+    recommended: bool = False
+    default: bool = False
+    description: str = ""
+    licence: str = ""
+    aliases: list[str] = field(default_factory=list)
+    input: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+    context_length: int = 0
+    parameters: int = 0
+    released: str = ""
+    trending: int = 0
+    status: str = ""
+    bytes: int = 0
+    runs: bool = False
+    fetch: int = 0
+    about: bool = False
+    providers: list[ProviderCard] = field(default_factory=list)
 
 
 class Spent(Struct, kw_only=True):

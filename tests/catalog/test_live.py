@@ -55,6 +55,22 @@ def test_an_id_there_is_found_here_by_table_by_mapping_or_by_its_whole_name():
     assert mapped[0].id not in of
 
 
+def test_what_the_hub_says_of_models_stays_until_it_says_otherwise():
+    mapped = [
+        Mapping(model=LLAMA, provider="groq", id="l", trending=7.5, released="2024-11-26"),
+        Mapping(model="o/New", provider="groq", id="n", input=("text",), trending=9, released="2026-01-02"),
+        Mapping(model="o/Far", provider="else", id="f", input=("text",), trending=99),
+    ]
+    said = merge(mapped=mapped, wanted={"groq"})
+    assert said.trending == {LLAMA: 7.5, "o/New": 9}
+    rows = {row.id: row for row in said.rows()}
+    assert (rows["o/New"].trending, rows["o/New"].released) == (9, "2026-01-02")
+    shipped = catalog.find(LLAMA)
+    assert shipped and (rows[LLAMA].trending, rows[LLAMA].released) == (7.5, shipped.released)
+    assert merge(said, told={"groq": [Told(id="n")]}).trending == said.trending
+    assert merge(said, mapped=[mapped[1]], wanted={"groq"}).trending == {"o/New": 9}
+
+
 def test_a_short_name_elsewhere_is_not_taken_for_ours():
     of = merge(told={"ollama": [Told(id="deepseek-r1")]}).listings()
     assert "ollama" not in of["deepseek-ai/DeepSeek-R1"]

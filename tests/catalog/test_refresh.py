@@ -37,6 +37,17 @@ async def test_providers_and_the_hub_are_asked_each_with_its_own_key():
     assert all(key == "" for path, key in there.asked if "/api/" in path)
 
 
+async def test_the_hub_is_asked_what_is_trending_and_since_when_there_is_it():
+    with site() as there:
+        item = mapped(LLAMA, "groq", "one") | {"trendingScore": 12, "createdAt": "2024-11-26T16:08:47.000Z"}
+        odd = mapped("o/Odd", "groq", "two") | {"trendingScore": "many", "createdAt": "once upon a time"}
+        there.answers["/api/models"] = 200, [item, odd], {}
+        said, _ = await ask(there, Host("groq", there.url))
+    assert (said.trending, said.released) == ({LLAMA: 12}, {LLAMA: "2024-11-26"})
+    paths = [path for path, _ in there.asked if "/api/models" in path]
+    assert paths and all("expand=trendingScore" in path and "expand=createdAt" in path for path in paths)
+
+
 async def test_the_hubs_pages_are_followed_at_its_own_address_only():
     with site() as there:
         link = {"Link": f'<{there.url}/api/models?page=2>; rel="next"'}

@@ -144,4 +144,5 @@ class Local:
             context_length=told[0].context_length if told else model.context,
             description=row.description if row else "",
             aliases=list(row.aliases) if row else [],
+            bytes=model.bytes,
         )

@@ -11,14 +11,16 @@ from msgspec import Struct
 
 from tertulia.catalog.catalog import Listing, Row
 from tertulia.errors import BadRequest, Unauthorized, UnknownModel
+from tertulia.router.entry import tell
 from tertulia.router.order import LOCAL, Candidate, State, Wish, lacks, read_wish
-from tertulia.types import Architecture, Backend, ModelCard, Pricing, ProviderCard
+from tertulia.types import Architecture, Backend, Entry, ModelCard, Pricing, ProviderCard
 
 UNNAMED = frozenset({None, "", "default", "dummy", "tgi"})
 """What clients send that have no model to name; ``dummy`` is huggingface_hub's, ``tgi`` TGI's."""
 FRESH = 0.2
 """Seconds for which it is not looked again what is installed here."""
 GONE = "it no longer serves it"
+RESTS = "it failed several times in a row, and is asked again in a while"
 Known = Callable[[str, str], Mapping[str, tuple[bool, int]]]
 """What probes found of ``(provider, model)``: for each field whether it works, and when that was (Unix seconds)."""
 
@@ -263,6 +265,21 @@ class Index:
             if stand_in or any(map(self._usable, candidates))
         ]
 
+    def entries(self, states: Mapping[tuple[str, str], State]) -> list[Entry]:
+        """Every model that there is: this machine's first, then the catalog's, then what else is listed."""
+        self._fresh()
+        mine = {card.id: card for card in self._here}
+        told = [row for row in self._rows.values() if row.trending is not None]
+        ranks = {row.id: rank for rank, row in enumerate(sorted(told, key=lambda row: -(row.trending or 0)), 1)}
+        return [
+            tell(
+                self._card(model, self._candidates.get(model, []), mine.get(model), states, stand_in=False),
+                self._rows.get(model),
+                ranks.get(model, 0),
+            )
+            for model in dict.fromkeys((*mine, *self._rows, *self._candidates))
+        ]
+
     def _card(
         self,
         model: str,
@@ -279,6 +296,7 @@ class Index:
             owned_by=mine.owned_by if mine else model.partition("/")[0],
             status=mine.status if mine else "",
             context_length=(mine.context_length if mine else 0) or max((one.context for one in candidates), default=0),
+            bytes=mine.bytes if mine else 0,
             description=row.description if row else mine.description if mine else "",
             aliases=mine.aliases if mine else list(row.aliases) if row else [],
             architecture=Architecture(inputs, list(row.output) if row else ["text"]),
@@ -288,9 +306,10 @@ class Index:
     def _provider(self, one: Candidate, state: State | None, stand_in: bool) -> ProviderCard:
         found = self._known(one.provider, one.model)
         fields, why = one.fields, "" if one.provider == LOCAL or stand_in else self.parties[one.provider].why
+        wrong = RESTS if state and state.resting else "" if one.live else GONE
         return ProviderCard(
             provider=one.provider,
-            status="no key" if why else "error" if not one.live or (state and state.resting) else "live",
+            status="no key" if why else "error" if wrong else "live",
             context_length=one.context or None,
             pricing=Pricing(*one.price) if one.price else None,
             supports_tools=fields.get("tools"),
@@ -300,4 +319,5 @@ class Index:
             is_model_author=one.author or None,
             capabilities={name: works for name, (works, _) in found.items()},
             probed={name: when for name, (_, when) in found.items()},
+            why=why or wrong,
         )

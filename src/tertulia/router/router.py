@@ -16,7 +16,7 @@ from tertulia.router.index import Index
 from tertulia.router.order import LOCAL, Candidate
 from tertulia.router.part import Part, go_on, goes_on, price_usage
 from tertulia.router.plan import Plan, make_plan
-from tertulia.types import Attempt, ChatRequest, Chunk, ChunkMeta, ModelCard, Spent
+from tertulia.types import Attempt, ChatRequest, Chunk, ChunkMeta, Entry, ModelCard, Spent
 
 log = logging.getLogger("tertulia.router")
 
@@ -50,6 +50,8 @@ class Router:
         self.used = used
         self._cards: list[ModelCard] = []
         self._told = -FRESH
+        self._entries: list[Entry] = []
+        self._listed = -FRESH
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer. Raises what the last candidate raised, with the ``route`` on it; Unsupported where nobody can honour
@@ -89,6 +91,13 @@ class Router:
             self._cards = self.index.cards(self.health.look(), stand_in=self.settings.stand_in)
             self._told = now
         return self._cards
+
+    def entries(self) -> list[Entry]:
+        """Every model that there is, whoever can be asked. The same list while it is fresh."""
+        if (now := time.monotonic()) - self._listed >= FRESH:
+            self._entries = self.index.entries(self.health.look())
+            self._listed = now
+        return self._entries
 
     def supports(self, request: ChatRequest) -> list[str]:
         """Left to :meth:`chat`, which says who could."""

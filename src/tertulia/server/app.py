@@ -19,6 +19,7 @@ from tertulia.ledger.ledger import Ledger
 from tertulia.server import openapi
 from tertulia.server import web as pages
 from tertulia.server.auth import Guard
+from tertulia.server.catalog import Catalog
 from tertulia.server.chat import Chats
 from tertulia.server.connection import Door
 from tertulia.server.exchange import Exchange
@@ -76,11 +77,13 @@ class App:
         self.chats = Chats(backend, models, server, self._metrics)
         self._card = models.card
         self._hub = Hub(backend, models)
+        self._catalog = Catalog(backend, models)
         self._providers = Providers(routes or {}, self.chats.complete)
         self._routes: dict[str, tuple[str, Respond]] = {
             "/v1/chat/completions": ("POST", self.chats.complete),
             "/v1/chat/completions/input_tokens": ("POST", self.chats.count),
             "/v1/models": ("GET", models.list),
+            "/api/catalog": ("GET", self._catalog.list),
             "/api/snippets": ("GET, POST", Snippets(server.body_limit, server.header_timeout).respond),
             "/health": ("GET", self._health),
             "/metrics": ("GET", self._figures),
@@ -136,6 +139,8 @@ class App:
             return found
         if path.startswith("/v1/models/"):
             return "GET", self._card
+        if path.startswith("/api/catalog/"):
+            return "GET", self._catalog.entry
         if respond := self._hub.route(path):
             return "GET", respond
         if self._providers.serves(path):
@@ -149,6 +154,8 @@ class App:
         """What the metrics call a path: those with a name in them are one."""
         if respond == self._card:
             return "/v1/models/{id}"
+        if respond == self._catalog.entry:
+            return "/api/catalog/{id}"
         if respond == self._hub.card:
             return "/api/models/{id}"
         return "/{provider}" if respond == self._providers.complete else path.rstrip("/")
