@@ -113,3 +113,24 @@ def test_an_outage_is_not_multiplied() -> None:
         again += budget.take()
     assert again == pytest.approx(RESERVE + 1000, abs=2)
     assert not Budget(0).take()
+
+
+def test_the_last_failure_is_told_after_it_is_well_again():
+    clock = Clock()
+    health = Health(failures=1, pause=15, clock=clock)
+    health.fail(KEY, why="timeout")
+    clock.now += 5
+    (told,) = health.tell()
+    assert (told.rest, told.failures, told.error, told.error_ago) == (10, 1, "timeout", 5)
+    health.answer(KEY, 0.5, 10, 2)
+    (told,) = health.tell()
+    assert (told.rest, told.failures, told.error) == (None, 0, "timeout")
+    assert (told.latency, told.speed, told.ago) == (0.5, 5, 0)
+
+
+def test_only_so_many_failures_are_remembered():
+    health = Health()
+    for number in range(MOST + 10):
+        health.fail(("mine", str(number)), why="busy")
+    told = [one.model for one in health.tell() if one.error]
+    assert (len(told), "9" in told, "10" in told) == (MOST, False, True)

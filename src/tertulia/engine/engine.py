@@ -6,11 +6,13 @@ the event loop tells the last one's tokens to whoever waits for them.
 
 import asyncio
 import logging
+import platform
 import random
 import time
 import uuid
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +139,16 @@ def _usage(choices: list[Choice]) -> Usage:
     return Usage(prompt, said, prompt + said, PromptDetails(first.cached), CompletionDetails(thoughts))
 
 
+def _cpu() -> str:
+    """What the system calls this machine's processor, as a label may hold it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2] for line in lines if line.startswith("model name")), platform.machine())
+    return name.strip().translate({ord(sign): " " for sign in '"\\\n'})
+
+
 class Engine:
     """A Backend over one model. Made by :meth:`load`, ended by :meth:`aclose`."""
 
@@ -162,6 +174,13 @@ class Engine:
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
         self._counters = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "preemptions"), 0)
+        self._about = {
+            "openvino": version("openvino"),
+            "cpu": _cpu(),
+            "weights": kind,
+            "context": self.context,
+            "block": BLOCK,
+        }
         self._made = 0
         self._passes = asyncio.create_task(self._run(), name="engine passes")
         self._pulse = asyncio.create_task(self._tell_life(), name="engine pulse")
@@ -258,7 +277,8 @@ class Engine:
             "kv_blocks": self._blocks.count,
             "kv_used_ratio": round(used, 4),
         }
-        lines: list[str] = []
+        about = ",".join(f'{name}="{value}"' for name, value in self._about.items())
+        lines = ["# TYPE tertulia_engine_info gauge", f'tertulia_engine_info{{model="{self.name}",{about}}} 1']
         for name, value in gauges.items():
             lines += [f"# TYPE tertulia_engine_{name} gauge", f'tertulia_engine_{name}{{model="{self.name}"}} {value}']
         for name, value in self._counters.items():

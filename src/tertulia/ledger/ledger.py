@@ -101,6 +101,10 @@ class Ledger:
         """The usage log since a Unix time, summed by ``token``, ``model``, ``provider`` or ``day``."""
         return await self._ask(lambda: usage.sums(self._writer, since, by))
 
+    async def last(self, since: float) -> dict[tuple[int, str], float]:
+        """When each token, by its id and its caller's name, was last used, where that was since a Unix time."""
+        return await self._ask(lambda: usage.last(self._writer, since))
+
     async def list(self) -> "list[Token]":
         """Every token there ever was, the oldest first."""
         return await self._ask(lambda: tokens.read(self._writer))

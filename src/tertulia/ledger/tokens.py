@@ -121,9 +121,13 @@ def write(
     taken or none."""
     wanted = [one for one in PERMISSIONS if one in set(permissions)]
     if not wanted or len(wanted) < len(set(permissions)):
-        raise StoreError(f"a permission is one of {', '.join(PERMISSIONS)}")
+        raise StoreError(f"a permission is one of {', '.join(PERMISSIONS)}", param="permissions")
     if not _NAME.fullmatch(name):
-        raise StoreError(f"a token can't be called {name!r}: choose letters, digits and . _ - + @, not digits alone")
+        called = f"{name[:80]!r}"
+        raise StoreError(
+            f"a token can't be called {called}: choose up to 64 letters, digits and . _ - + @, not digits alone",
+            param="name",
+        )
     secret = PREFIX + "".join(secrets.choice(_LETTERS) for _ in range(34))
     row = (name, _digest(secret), ",".join(wanted), time.time(), expires, cap)
     try:
@@ -135,7 +139,7 @@ def write(
             )
     except sqlite3.IntegrityError:
         raise StoreError(
-            f"there is a token called {name}: choose another name, or `tertulia token revoke {name}`"
+            f"there is a token called {name}: choose another name, or `tertulia token revoke {name}`", param="name"
         ) from None
     return secret
 
@@ -153,10 +157,10 @@ def revoke(connection: sqlite3.Connection, which: str) -> Token:
             f"SELECT {_COLUMNS} FROM tokens WHERE {column} = ? ORDER BY revoked IS NOT NULL, id DESC LIMIT 1", (which,)
         ).fetchone()
         if row is None:
-            raise StoreError(f"there is no token {which}: `tertulia token list` shows those there are")
+            raise StoreError(f"there is no token {which[:80]}: `tertulia token list` shows those there are", param="id")
         token = _token(row)
         if token.revoked is not None:
-            raise StoreError(f"the token {which} was revoked already")
+            raise StoreError(f"the token {which} was revoked already", param="id")
         connection.execute(
             "UPDATE tokens SET revoked = ?, changed = (SELECT max(changed) + 1 FROM tokens) WHERE id = ?",
             (time.time(), token.id),

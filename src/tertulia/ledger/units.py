@@ -8,6 +8,8 @@ from tertulia.errors import ConfigError
 
 MICRO = 1_000_000
 DAY = 86400
+MOST_DAYS = 36_500
+"""How far ahead anything may be set to end: later dates can't be told on every calendar."""
 _SPAN = re.compile(r"(\d{1,6})([hdw])")
 _SECONDS = {"h": 3600, "d": DAY, "w": 7 * DAY}
 
@@ -17,6 +19,8 @@ def ahead(text: str, now: float) -> float:
     ConfigError, also for what has passed."""
     if span := _SPAN.fullmatch(text):
         moment = now + int(span[1]) * _SECONDS[span[2]]
+        if moment > now + MOST_DAYS * DAY:
+            raise ConfigError(f"{text} is more than {MOST_DAYS} days: leave it out, and there is no end")
     else:
         moment = _midnight(text, datetime.timedelta(days=1))
     if moment <= now:

@@ -191,3 +191,11 @@ def sums(connection: sqlite3.Connection, since: float, by: str) -> list[Sum]:
         total.estimated |= bool(estimated)
         total.outcomes[outcome] = entries
     return list(found.values()) if by == "day" else sorted(found.values(), key=lambda one: (-one.cost, -one.requests))
+
+
+def last(connection: sqlite3.Connection, since: float) -> dict[tuple[int, str], float]:
+    """The newest entry since a Unix time of each token, by id and name."""
+    rows = connection.execute(
+        "SELECT token, caller, max(time) FROM usage WHERE time >= ? GROUP BY token, caller", (since,)
+    )
+    return {(token, caller): moment for token, caller, moment in rows}

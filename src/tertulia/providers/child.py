@@ -7,11 +7,14 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from tertulia.errors import TertuliaError, Timeout, Upstream
 from tertulia.net import Net
@@ -33,6 +36,18 @@ class Life(NamedTuple):
     argv: Sequence[str]
     remote: Remote
     ready: Callable[[], Awaitable[list[ModelCard]]]
+
+
+class Vitals(Struct, frozen=True):
+    """A child as it is now. ``since`` is the Unix time of its state, ``memory`` the bytes that it has resident (None
+    where there is no process), ``deaths`` how often it was started again, ``why`` what ended it last."""
+
+    id: str
+    state: State
+    since: float
+    memory: int | None
+    deaths: int
+    why: str
 
 
 Begin = Callable[[Path], Life]
@@ -93,6 +108,7 @@ class Child:
         self._ending: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._why = "it was not started"
+        self._since = time.time()
         self._lives = 0
         self._failures = 0
         self._said: deque[str] = deque(maxlen=20)
@@ -105,6 +121,12 @@ class Child:
     def pid(self) -> int | None:
         """The process there is now."""
         return self._process.pid if self._process else None
+
+    def tell(self) -> Vitals:
+        """How it is."""
+        deaths = max(self._lives - 1, 0)
+        why = self._why if deaths or self.state in ("restarting", "stopped") else ""
+        return Vitals(self.name, self.state, self._since, _memory(self.pid), deaths, why)
 
     # ---------------------------------------------------------------- as a Backend
 
@@ -191,6 +213,7 @@ class Child:
             shutil.rmtree(self._room, ignore_errors=True)
 
     def _become(self, state: State) -> None:
+        self._since = time.time()
         self.state = state
         self._changed.set()
         self._changed = asyncio.Event()
@@ -355,6 +378,14 @@ class Child:
         listening.cancel()
         self._process = None
         await self._net.forget(address)
+
+
+def _memory(pid: int | None) -> int | None:
+    """The bytes of memory that a process has resident, where the system tells."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pid else None
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from tertulia.errors import ConfigError, TertuliaError, Upstream
 from tertulia.net import Net
-from tertulia.providers.child import Child, Life
+from tertulia.providers.child import Child, Life, Vitals
 from tertulia.providers.remote import Remote
 from tertulia.providers.table import Row
 from tertulia.types import ChatRequest, Chunk, ModelCard
@@ -86,6 +86,10 @@ class Program:
     @property
     def pid(self) -> int | None:
         return self._child.pid
+
+    def tell(self) -> Vitals:
+        """How it is."""
+        return self._child.tell()
 
     def start(self) -> None:
         """Start it if it is eager, and don't wait for it."""

@@ -29,6 +29,22 @@ class _Record(Struct):
     trying: bool = False
 
 
+class Told(Struct, frozen=True):
+    """How a candidate does, for people. ``rest`` is how many seconds of its rest are left, None where it has none;
+    ``failures`` are those in a row. ``error`` is the kind of the last failure, ``error_ago`` its age in seconds;
+    ``latency`` is in seconds, ``speed`` in tokens a second, ``ago`` their age."""
+
+    provider: str
+    model: str
+    rest: float | None
+    failures: int
+    error: str
+    error_ago: float | None
+    latency: float | None
+    speed: float | None
+    ago: float | None
+
+
 class Health:
     """The health of candidates by ``(provider, id)``. After ``failures`` in a row one rests for ``pause`` seconds, then
     twice that, and so on; then one request tries it, and the others follow if that went well."""
@@ -36,6 +52,7 @@ class Health:
     def __init__(self, failures: int = 3, pause: float = 15, clock: Callable[[], float] = time.monotonic) -> None:
         self.states: dict[Key, State] = {}
         self._records: dict[Key, _Record] = {}
+        self._errors: dict[Key, tuple[str, float]] = {}
         self._failures = failures
         self._pause = pause
         self._clock = clock
@@ -81,8 +98,13 @@ class Health:
         if key in self._resting:
             self._records[key].trying = False
 
-    def fail(self, key: Key, retry_after: float | None = None) -> None:
-        """It could not answer. ``retry_after`` is how long it asked to be left alone, in seconds."""
+    def fail(self, key: Key, retry_after: float | None = None, why: str = "") -> None:
+        """It could not answer. ``retry_after`` is how long it asked to be left alone, in seconds; ``why`` is the kind
+        of failure, in a word."""
+        self._errors.pop(key, None)  # the newest last
+        self._errors[key] = (why, self._clock())
+        if len(self._errors) > MOST:
+            del self._errors[next(iter(self._errors))]
         record = self._records.setdefault(key, _Record())
         record.failures += 1
         record.trying = False
@@ -107,6 +129,26 @@ class Health:
         speed = tokens / seconds if tokens > 1 and seconds > 0 else None
         self.states[key] = State(False, _mix(old.speed, speed), _mix(old.latency, first), self._clock())
 
+    def tell(self) -> list[Told]:
+        """How everybody does who was asked of late."""
+        states, now = self.look(), self._clock()
+        return [self._told(key, states.get(key, WELL), now) for key in {**states, **self._records, **self._errors}]
+
+    def _told(self, key: Key, state: State, now: float) -> Told:
+        record = self._records.get(key) or _Record()
+        error, when = self._errors.get(key, ("", None))
+        return Told(
+            provider=key[0],
+            model=key[1],
+            rest=max(record.until - now, 0.0) if state.resting else None,
+            failures=record.failures,
+            error=error,
+            error_ago=None if when is None else now - when,
+            latency=state.latency,
+            speed=state.speed,
+            ago=now - state.seen if state.seen else None,
+        )
+
     def _set(self, key: Key, *, resting: bool) -> None:
         old = self.states.get(key, WELL)
         if old.resting != resting:
@@ -130,6 +172,11 @@ class Budget:
     def earn(self) -> None:
         """A request has come."""
         self._left = min(self._left + self._ratio, RESERVE)
+
+    @property
+    def left(self) -> float:
+        """How many more attempts may be made now, of RESERVE at most."""
+        return self._left
 
     @property
     def any(self) -> bool:

@@ -96,6 +96,16 @@ class Guard:
             self._keep_pages_out(request)
         return Guest(permissions=_INFERENCE if tokens else BOTH, bearer=given if given.startswith("hf_") else "")
 
+    @property
+    def configured(self) -> list[str]:
+        """The names of the configuration's tokens, which are short hashes of them."""
+        return list(self._callers.values())
+
+    @property
+    def locked(self) -> bool:
+        """Whether there are, or ever were, tokens: then each request must bring one, unless the server is ``open``."""
+        return self._any()
+
     def _any(self) -> bool:
         """Whether there are tokens."""
         return bool(self._callers) or (self._ledger is not None and self._ledger.any())

@@ -24,9 +24,11 @@ class Exchange:
 
     __slots__ = (
         "asked",
+        "attempts",
         "bearer",
         "caller",
         "completion_tokens",
+        "cost",
         "first_token",
         "headers",
         "id",
@@ -61,6 +63,8 @@ class Exchange:
         self.first_token: float | None = None
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.cost: float | None = None
+        self.attempts: Sequence[Attempt] = ()
 
     @property
     def strict(self) -> bool:
@@ -83,6 +87,7 @@ class Exchange:
 
     def tell(self, route: Sequence[Attempt]) -> None:
         """Tell who was asked and what became of it, in a header, if the caller wants to know."""
+        self.attempts = route or self.attempts
         if route and self.request.headers.get("x-tertulia-route") == "1":
             self.headers["x-tertulia-route"] = one_line(openai.write_route(route), 4000)
 
@@ -99,7 +104,8 @@ class Exchange:
         if error.retry_after is not None:
             self.headers["Retry-After"] = str(error.retry_after)
         if error.status == 401:
-            self.headers["WWW-Authenticate"] = "Bearer"
+            # Behind the door it is a provider that wants a key: nothing that our pages should ask a person for.
+            self.headers["WWW-Authenticate"] = "Bearer" if self.route == "other" else 'Bearer realm="provider"'
         return self.json(openai.write_error(error), error.status)
 
     async def fail(self, error: TertuliaError) -> web.StreamResponse:
@@ -107,6 +113,7 @@ class Exchange:
         if self.stream is None or not self.stream.begun:
             return self.error(error)
         self.outcome = error.code or error.type
+        self.attempts = error.route or self.attempts
         with contextlib.suppress(ConnectionError):
             await self.stream.end(openai.write_error(error))
         return self.stream
