@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from tertulia.catalog import catalog
 from tertulia.catalog.store import Installed, Store
 from tertulia.errors import StoreError, UnknownModel, Upstream
-from tertulia.providers.child import Child
+from tertulia.providers.child import Child, Vitals
 from tertulia.types import ChatRequest, Chunk, ModelCard
 
 SETTLED = 50_000_000
@@ -102,6 +102,10 @@ class Local:
                 if line != head:
                     family.append(line)
         return "".join(head + "".join(lines) for head, lines in families.items())
+
+    def tell(self) -> list[Vitals]:
+        """The processes of the models that are loaded, or being loaded."""
+        return [child.tell() for child in self._children.values()]
 
     def _asked(self, request: ChatRequest) -> Child:
         """The child that ``request`` is for. Raises Upstream if it can't be loaded beside the others."""

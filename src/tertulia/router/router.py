@@ -16,6 +16,7 @@ from tertulia.router.index import Index
 from tertulia.router.order import LOCAL, Candidate
 from tertulia.router.part import Part, go_on, goes_on, price_usage
 from tertulia.router.plan import Plan, make_plan
+from tertulia.router.status import Standing, stand
 from tertulia.types import Attempt, ChatRequest, Chunk, ChunkMeta, Entry, ModelCard, Spent
 
 log = logging.getLogger("tertulia.router")
@@ -74,6 +75,10 @@ class Router:
     async def metrics(self) -> str:
         """The figures of this machine's engines."""
         return await self.index.home.metrics()
+
+    def status(self) -> Standing:
+        """How everybody does who could be asked."""
+        return stand(self.index, self.health, self.budget)
 
     def resolve(self, name: str | None) -> str:
         """The id, with its suffix, of the model that ``name`` means, as far as it is known here."""
@@ -250,7 +255,7 @@ class Answer:
             # another may well go on with what this one won't
             return "failed_over" if self._parts and self._more() else error.code or error.type
         if not (error.status in (401, 403) and self._request.caller.bearer):  # it may be the caller's own token
-            self._router.health.fail(candidate.key, error.retry_after)
+            self._router.health.fail(candidate.key, error.retry_after, error.code or error.type)
         self._failed[candidate.key] = (candidate, error)
         if not (part.begun or self._parts):
             return "failed_over" if self._more() else error.code or error.type

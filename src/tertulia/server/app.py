@@ -28,6 +28,9 @@ from tertulia.server.metrics import Metrics
 from tertulia.server.models import Models
 from tertulia.server.providers import Providers
 from tertulia.server.snippets import Snippets
+from tertulia.server.status import Status
+from tertulia.server.tokens import PATH as TOKENS
+from tertulia.server.tokens import Tokens
 from tertulia.types import Backend
 
 log = logging.getLogger("tertulia.server")
@@ -69,9 +72,11 @@ class App:
         guard: Guard | None,
         advice: Advice | None = None,
         routes: Mapping[str, str] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._backend = backend
         self._guard = guard
+        self._server = server
         self._metrics = Metrics()
         models = Models(backend, advice)
         self.chats = Chats(backend, models, server, self._metrics)
@@ -79,6 +84,8 @@ class App:
         self._hub = Hub(backend, models)
         self._catalog = Catalog(backend, models)
         self._providers = Providers(routes or {}, self.chats.complete)
+        self._status = Status(backend, self._metrics, ledger)
+        self._tokens = Tokens(ledger, guard, server)
         self._routes: dict[str, tuple[str, Respond]] = {
             "/v1/chat/completions": ("POST", self.chats.complete),
             "/v1/chat/completions/input_tokens": ("POST", self.chats.count),
@@ -87,6 +94,7 @@ class App:
             "/api/snippets": ("GET, POST", Snippets(server.body_limit, server.header_timeout).respond),
             "/health": ("GET", self._health),
             "/metrics": ("GET", self._figures),
+            "/status": ("GET", self._status.tell),
             "/openapi.json": ("GET", self._openapi),
         }
 
@@ -110,6 +118,7 @@ class App:
         finally:
             self._metrics.in_flight -= 1
             self._metrics.done(exchange)
+            self._status.done(exchange)
             access.log(logging.DEBUG if exchange.route == "/health" else logging.INFO, exchange.line())
 
     async def _respond(self, exchange: Exchange) -> web.StreamResponse:
@@ -123,7 +132,7 @@ class App:
                 return web.Response(status=204, headers=headers)
             if path not in _OPEN and shown is None:
                 plain = path.rstrip("/")
-                guest = self._guard.admit(request, admin=plain in _ADMIN, free=plain in _FREE)
+                guest = self._guard.admit(request, admin=_for_admins(plain), free=plain in _FREE)
                 exchange.caller, exchange.token, exchange.bearer = guest.name, guest.token, guest.bearer
         method, respond = ("GET", shown) if shown else self._route(path)
         exchange.route = "/{page}" if shown else self._label(respond, path)
@@ -141,6 +150,8 @@ class App:
             return "GET", self._card
         if path.startswith("/api/catalog/"):
             return "GET", self._catalog.entry
+        if methods := self._tokens.methods(path):
+            return methods, self._tokens.answer
         if respond := self._hub.route(path):
             return "GET", respond
         if self._providers.serves(path):
@@ -158,6 +169,8 @@ class App:
             return "/api/catalog/{id}"
         if respond == self._hub.card:
             return "/api/models/{id}"
+        if respond == self._tokens.answer:
+            return TOKENS
         return "/{provider}" if respond == self._providers.complete else path.rstrip("/")
 
     async def _health(self, exchange: Exchange) -> web.StreamResponse:
@@ -171,7 +184,11 @@ class App:
         return web.Response(text=text, headers=exchange.headers, content_type="text/plain", charset="utf-8")
 
     async def _openapi(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.json(openapi.document())
+        return exchange.json(openapi.document(self._server))
+
+
+def _for_admins(path: str) -> bool:
+    return path in _ADMIN or path.startswith(TOKENS)
 
 
 @contextlib.asynccontextmanager
@@ -192,7 +209,9 @@ async def running(
     Raises SetupError when the address can't be had, ConfigError when it must not be served without tokens.
     """
     server = config.server
-    app = App(backend, server, guard=None if socket else Guard(server, ledger), advice=advice, routes=routes)
+    app = App(
+        backend, server, guard=None if socket else Guard(server, ledger), advice=advice, routes=routes, ledger=ledger
+    )
     runner = web.ServerRunner(Door(app, server), shutdown_timeout=1)
     await runner.setup()
     site = (
