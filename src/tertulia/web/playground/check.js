@@ -1,0 +1,116 @@
+// Sessions from outside, out of a file or a link: whatever is in them is looked at before it is taken.
+
+import { MOST_CHATS, newId, ROLES } from "/assets/playground/state.js";
+
+const MESSAGES = 2000;
+const PLAIN = ["text", "image_url"];
+
+/**
+ * Sessions of what was read from JSON: a session, a list of them, or {sessions: [...]}, under new ids. Raises Error
+ * that says where something is wrong.
+ */
+export function readSessions(plain) {
+  const found = Array.isArray(plain) ? plain : Array.isArray(plain?.sessions) ? plain.sessions : [plain];
+  if (!found.length) throw new Error("there is no session in it");
+  if (found.length > 100) throw new Error(`there are ${found.length} sessions in it: 100 at a time are taken`);
+  return found.map((one, place) => readSession(one, found.length > 1 ? `session ${place + 1}` : "the session"));
+}
+
+function readSession(plain, at) {
+  object(plain, at);
+  if (!Array.isArray(plain.chats)) throw new Error(`${at}: "chats" has to be a list of conversations`);
+  if (plain.chats.length < 1 || plain.chats.length > MOST_CHATS) {
+    throw new Error(`${at}: there are ${plain.chats.length} conversations in "chats", and there may be 1 to ${MOST_CHATS}`);
+  }
+  const now = Date.now();
+  const session = {
+    id: newId(),
+    name: string(plain.name ?? "", `${at}: "name"`).slice(0, 200),
+    created: Number.isFinite(plain.created) ? plain.created : now,
+    changed: now,
+    chats: plain.chats.map((chat, place) => readChat(chat, `${at}, conversation ${place + 1}`)),
+  };
+  return session;
+}
+
+function readChat(plain, at) {
+  object(plain, at);
+  const messages = plain.messages ?? [];
+  if (!Array.isArray(messages)) throw new Error(`${at}: "messages" has to be a list`);
+  if (messages.length > MESSAGES) throw new Error(`${at}: there are more than ${MESSAGES} messages`);
+  return {
+    id: newId(),
+    model: string(plain.model ?? "", `${at}: "model"`),
+    provider: string(plain.provider ?? "", `${at}: "provider"`),
+    system: string(plain.system ?? "", `${at}: "system"`),
+    messages: messages.map((message, place) => readMessage(message, `${at}, message ${place + 1}`)),
+    settings: { stream: true, ...object(plain.settings ?? {}, `${at}: "settings"`) },
+  };
+}
+
+function readMessage(plain, at) {
+  object(plain, at);
+  if (!ROLES.includes(plain.role)) throw new Error(`${at}: "role" is none of ${ROLES.join(", ")}`);
+  const message = { id: newId(), role: plain.role, content: readContent(plain.content ?? "", at) };
+  for (const name of ["name", "tool_call_id", "reasoning"]) {
+    if (plain[name] !== undefined && plain[name] !== null) message[name] = string(plain[name], `${at}: "${name}"`);
+  }
+  if (plain.tool_calls?.length) message.tool_calls = readCalls(plain.tool_calls, at);
+  if (plain.answer) message.answer = readAnswer(plain.answer, message);
+  return message;
+}
+
+function readContent(content, at) {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) throw new Error(`${at}: "content" has to be text or a list of parts`);
+  for (const part of content) {
+    object(part, `${at}: a part of "content"`);
+    if (!PLAIN.includes(part.type)) throw new Error(`${at}: a part has the type ${JSON.stringify(part.type)}; text and image_url are known`);
+    if (part.type === "text") string(part.text, `${at}: the text of a part`);
+    else string(part.image_url?.url, `${at}: the address of a picture`);
+  }
+  return content;
+}
+
+function readCalls(calls, at) {
+  if (!Array.isArray(calls)) throw new Error(`${at}: "tool_calls" has to be a list`);
+  return calls.map((call) => {
+    object(call, `${at}: a call`);
+    object(call.function, `${at}: the function of a call`);
+    const { name, arguments: given } = call.function;
+    return {
+      id: string(call.id ?? "", `${at}: the id of a call`),
+      type: "function",
+      function: { name: string(name, `${at}: the name of a call`), arguments: string(given ?? "", `${at}: the arguments of a call`) },
+    };
+  });
+}
+
+/** Of an answer that came elsewhere only what can be shown: its figures, and the texts that the message has itself. */
+function readAnswer(plain, message) {
+  if (typeof plain !== "object" || !Array.isArray(plain.choices)) return undefined;
+  const { choices: _, usage, model, provider, started, first, ended, finish } = plain;
+  const kept = {};
+  for (const [name, value] of Object.entries({ started, first, ended })) if (Number.isFinite(value)) kept[name] = value;
+  for (const [name, value] of Object.entries({ model, provider, finish })) if (typeof value === "string") kept[name] = value;
+  if (usage && typeof usage === "object") kept.usage = usage;
+  return answerOf(message, kept);
+}
+
+/** An answer that holds what `message` does: how text is shown as an answer that no server sent just now. */
+export function answerOf(message, more = {}) {
+  const { content, reasoning = "", tool_calls: calls = [] } = message;
+  const text = typeof content === "string" ? content : "";
+  const choice = { index: 0, content: text, reasoning, tool_calls: calls, refusal: "", logprobs: [], finish_reason: null };
+  return { choices: [choice], ...more };
+}
+
+function object(value, at) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw new Error(`${at} has to be an object`);
+  return value;
+}
+
+function string(value, at) {
+  if (typeof value !== "string") throw new Error(`${at} has to be text`);
+  return value;
+}

@@ -1,0 +1,83 @@
+// A button that opens a list of things to do.
+
+import { h, icon } from "/assets/shared/dom.js";
+
+let shut = null;
+
+/**
+ * A button called `label` with a menu; `items()` gives, when it opens, a list of {label, act, icon?, danger?,
+ * disabled?}, without those that are null. `face` is what the button shows, three dots if nothing.
+ */
+export function menu(label, items, face = null, properties = {}) {
+  const { class: more = face ? "" : "tool", ...rest } = properties;
+  const button = h("button", {
+    type: "button", class: more, "aria-label": label, title: label, "aria-haspopup": "menu", "aria-expanded": "false", ...rest,
+    on: { click: () => (button.getAttribute("aria-expanded") === "true" ? shut?.() : show(button, label, items())) },
+  }, face ?? icon("more"));
+  button.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown" || button.getAttribute("aria-expanded") === "true") return;
+    event.preventDefault();
+    button.click();
+  });
+  return button;
+}
+
+/** Whether a menu is open. */
+export function menuOpen() {
+  return shut !== null;
+}
+
+function show(button, label, items) {
+  shut?.();
+  const entries = items.filter(Boolean).map((item) => entry(item, () => close(true)));
+  const list = h("div", { class: "menu", role: "menu", "aria-label": label, on: { keydown: (event) => key(event, entries, close) } }, entries);
+  const outside = (event) => {
+    if (!list.contains(event.target) && !button.contains(event.target)) close(false);
+  };
+  const follow = (event) => !list.contains(event.target) && place(list, button);
+  function close(back) {
+    if (shut !== close) return;
+    shut = null;
+    list.remove();
+    button.setAttribute("aria-expanded", "false");
+    document.removeEventListener("pointerdown", outside, true);
+    document.removeEventListener("scroll", follow, true);
+    if (back) button.focus();
+  }
+  shut = close;
+  (button.closest("dialog") ?? document.body).append(list);
+  place(list, button);
+  button.setAttribute("aria-expanded", "true");
+  document.addEventListener("pointerdown", outside, true);
+  document.addEventListener("scroll", follow, true);
+  entries.find((one) => !one.disabled)?.focus();
+}
+
+function entry(item, close) {
+  const act = () => {
+    close();
+    item.act();
+  };
+  return h("button", { type: "button", role: "menuitem", tabIndex: -1, class: item.danger ? "danger" : "", disabled: item.disabled, on: { click: act } },
+    item.icon ? icon(item.icon) : h("span", { class: "icon" }), item.label);
+}
+
+function key(event, entries, close) {
+  const able = entries.filter((one) => !one.disabled);
+  const at = able.indexOf(document.activeElement);
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+  if (to !== undefined) able.at(to % able.length)?.focus();
+  else if (event.key === "Escape") close(true);
+  else if (event.key === "Tab") close(true);
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+function place(list, button) {
+  const box = button.getBoundingClientRect();
+  const { offsetWidth: width, offsetHeight: height } = list;
+  const below = box.bottom + 4 + height <= innerHeight || box.top < height;
+  list.style.left = `${Math.max(8, Math.min(box.right - width, innerWidth - width - 8))}px`;
+  list.style.top = `${Math.max(8, below ? Math.min(box.bottom + 4, innerHeight - height - 8) : box.top - height - 4)}px`;
+}

@@ -1,0 +1,330 @@
+// The playground: conversations beside each other, and what is around them.
+
+import "/assets/shared/theme.js";
+import { fill, h, icon, say } from "/assets/shared/dom.js";
+import { loadModels, short, standard } from "/assets/playground/cards.js";
+import { columnView } from "/assets/playground/column.js";
+import { composer } from "/assets/playground/composer.js";
+import { receive } from "/assets/playground/images.js";
+import { listenKeys, showKeys } from "/assets/playground/keys.js";
+import { menu } from "/assets/playground/menu.js";
+import { offer } from "/assets/playground/notes.js";
+import { panel } from "/assets/playground/panel.js";
+import { running, start, stop, stopAll } from "/assets/playground/run.js";
+import { sessions } from "/assets/playground/sessions.js";
+import { linked, share } from "/assets/playground/share.js";
+import { blank, contentOf, copyChat, MOST_CHATS, newChat, newMessage, newSession, settle, title } from "/assets/playground/state.js";
+import { flush, list, listen, load, MOST, rescue, save, saveAll } from "/assets/playground/store.js";
+
+const CURRENT = "tertulia-session";
+const WIDE = matchMedia("(min-width: 1000px)");
+
+/** What all parts of the page call each other by. */
+const app = {
+  session: newSession(),
+  changed, drafted, ask, send, add, close, clear, open, openId, fresh, leave, trouble,
+};
+let columns = [];
+
+const name = h("input", { class: "name", "aria-label": "Name of this session", autocomplete: "off", maxLength: 200, on: { input: rename } });
+const notice = h("div", { class: "notices", role: "status" });
+const tabs = h("div", { class: "tabs", role: "group", "aria-label": "Conversations" });
+const grid = h("div", { class: "columns" });
+const toggle = h("button", { type: "button", class: "quiet", "aria-controls": "sessions", "aria-expanded": "false", on: { click: () => reveal(app.sessions.element.hidden) } }, "Sessions");
+const labelled = (drawing, label, act, hint = label) =>
+  h("button", { type: "button", class: "wordy", "aria-label": label, title: hint, on: { click: act } }, icon(drawing), h("span", {}, label));
+const heard = h("p", { class: "unseen", role: "status" });
+const compare = labelled("add", "Compare", () => add(), "One more conversation beside it (Alt+C)");
+
+Object.assign(app, { panel: panel(app), sessions: sessions(app), composer: composer(app) });
+
+function frame() {
+  const bar = h("div", { class: "strip" }, toggle, name,
+    labelled("edit", "New", () => fresh(), "New session (Alt+N)"), compare,
+    labelled("link", "Share", () => share(app.session), "A link to this session"),
+    menu("More for this session", () => [
+      { label: "Duplicate", icon: "copy", act: () => app.sessions.duplicate() },
+      { label: "Export", icon: "up", act: () => app.sessions.exportThis() },
+      { label: "Import a file", icon: "down", act: () => app.sessions.importFile() },
+      { label: "Delete", icon: "remove", danger: true, act: () => app.sessions.remove() },
+      { label: "Keys (?)", icon: "more", act: showKeys },
+    ]));
+  fill(document.querySelector("#main"), h("h1", { class: "unseen" }, "Playground"),
+    h("div", { class: "playground" }, app.sessions.element,
+      h("div", { class: "middle" }, bar, notice, heard, tabs, grid, app.composer.element), app.panel.element));
+  receive(grid, (files) => app.composer.attach(files));
+}
+
+/** Show the session as it is now. */
+function draw() {
+  const { chats } = app.session;
+  columns = chats.map((chat) => columns.find((column) => column.chat === chat) ?? columnView(chat, app));
+  const shown = columns.map(({ element }) => element);
+  if (shown.some((element, place) => grid.children[place] !== element) || grid.children.length !== shown.length) fill(grid, shown);
+  columns.forEach((column, place) => {
+    column.place(place + 1, chats.length);
+    column.draw();
+  });
+  grid.dataset.count = chats.length;
+  compare.disabled = chats.length >= MOST_CHATS;
+  tabs.hidden = chats.length < 2;
+  seen.disconnect();
+  fill(tabs, columns.map(tab));
+  app.composer.draw();
+  app.panel.settle();
+  entitle();
+}
+
+function tab({ element, chat }, place) {
+  const go = () => element.scrollIntoView({ inline: "start", block: "nearest" });
+  const button = h("button", { type: "button", "aria-pressed": "false", on: { click: go } }, `${place + 1} · ${short(chat.model)}`);
+  seen.observe(element);
+  return button;
+}
+
+/** Which conversation a narrow screen shows. */
+const seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const place = columns.findIndex(({ element }) => element === target);
+    tabs.children[place]?.setAttribute("aria-pressed", String(isIntersecting));
+  }
+}, { root: grid, threshold: 0.6 });
+
+function entitle() {
+  if (document.activeElement !== name) name.value = app.session.name;
+  name.placeholder = title(app.session);
+  document.title = `${title(app.session)} · Playground · Tertulia`;
+}
+
+function rename() {
+  app.session.name = name.value.trim();
+  changed();
+}
+
+/** Something of the session is another than it was, in `chat` if one is given: it is kept. */
+function changed(chat) {
+  app.session.changed = Date.now();
+  sessionStorage.setItem(CURRENT, app.session.id);
+  save(app.session, title(app.session));
+  entitle();
+  if (chat) app.panel.changed(chat);
+}
+
+/** The draft in the composer is another. */
+function drafted() {
+  changed();
+  app.panel.changed();
+}
+
+// ---------------------------------------------------------------- asking
+
+/** Ask for the next answer in `chat`, or for more of the message `going`. True if it is on its way. */
+function ask(chat, going = null) {
+  const { session } = app;
+  const told = (kind, message) => {
+    const column = columns.find((one) => one.chat === chat);
+    if (kind === "more") return column?.progress(message);
+    column?.turned(message);
+    if (kind === "done") over(session, chat, message);
+    return app.composer.status();
+  };
+  const problems = start(session, chat, told, going);
+  columns.find((one) => one.chat === chat)?.tell(problems);
+  if (!problems.length) changed(chat);
+  return !problems.length;
+}
+
+function over(session, chat, message) {
+  if (session !== app.session) return app.sessions.draw();
+  const place = app.session.chats.indexOf(chat) + 1;
+  const end = message.answer?.error ? "there was no whole answer" : message.answer?.finish === "stopped" ? "stopped" : "answered";
+  heard.textContent = `Conversation ${place}: ${end}`;
+  app.panel.changed(chat);
+  entitle();
+  app.sessions.draw();
+}
+
+/** Send what is in the composer to those that it is for; without anything there, let those answer that can. */
+function send() {
+  const { text, parts } = app.session.draft ?? { text: "", parts: [] };
+  const written = text.trim() || parts.length;
+  const asked = app.composer.chosen().filter((chat) => (written ? put(chat, text, parts) : wants(chat) && ask(chat)));
+  if (asked.length && written) app.composer.clear();
+  if (!asked.length && !written) say("Write something first.");
+  app.composer.focus();
+}
+
+/** Put a message into `chat` and ask; true if it went. */
+function put(chat, text, parts) {
+  stop(chat);
+  const before = chat.messages;
+  chat.messages = [...before];
+  settle(chat);
+  chat.messages.push(newMessage("user", contentOf(text, structuredClone(parts))));
+  if (ask(chat)) return true;
+  chat.messages = before;
+  return false;
+}
+
+function wants(chat) {
+  return ["user", "tool"].includes(chat.messages.at(-1)?.role);
+}
+
+// ---------------------------------------------------------------- conversations and sessions
+
+/** Put a conversation beside the others, behind `after`: `chat`, or a copy of the last one to compare it with. */
+function add(chat = copyChat(app.session.chats.at(-1)), after = app.session.chats.at(-1)) {
+  const { chats } = app.session;
+  if (chats.length >= MOST_CHATS) return say(`There are ${MOST_CHATS} conversations at most.`);
+  chats.splice(chats.indexOf(after) + 1, 0, chat);
+  changed();
+  draw();
+  saveAll(app.session, title(app.session));
+  const column = columns.find((one) => one.chat === chat);
+  column.element.scrollIntoView({ inline: "start", block: "nearest" });
+  column.pick();
+  return undefined;
+}
+
+function close(chat) {
+  const { session } = app;
+  const at = session.chats.indexOf(chat);
+  stop(chat);
+  session.chats.splice(at, 1);
+  changed();
+  draw();
+  columns[Math.max(0, at - 1)].pick();
+  offer("The conversation is closed.", () => {
+    if (session.chats.length < MOST_CHATS) session.chats.splice(at, 0, chat);
+    save(session, title(session));
+    if (session === app.session) draw();
+  });
+}
+
+function clear(chat) {
+  const before = chat.messages;
+  stop(chat);
+  chat.messages = [];
+  changed(chat);
+  draw();
+  offer("All messages are deleted.", () => {
+    chat.messages = before;
+    changed(chat);
+    draw();
+  });
+}
+
+/** Show `session`, which is new; it is kept from now on if there is anything in it. */
+async function open(session) {
+  if (!blank(session)) await saveAll(session, title(session));
+  show(session);
+  app.sessions.draw();
+}
+
+function show(session) {
+  flush();
+  app.session = session;
+  sessionStorage.setItem(CURRENT, session.id);
+  columns = [];
+  name.value = session.name;
+  draw();
+  if (!WIDE.matches) reveal(false);
+}
+
+async function openId(id) {
+  const live = running().find(({ session }) => session.id === id)?.session;
+  await flush();
+  const session = id === app.session.id ? app.session : live ?? (await load(id));
+  if (session) show(session);
+  else trouble("This session is no longer kept in this browser.");
+  app.sessions.draw();
+}
+
+/** A new session with the models that are chosen now. */
+async function fresh() {
+  if ((await list()).length >= MOST) return trouble(`${MOST} sessions are kept: delete some first.`);
+  const chats = app.session.chats.slice(0, 1).map(({ model, provider }) => newChat(model, provider));
+  await open(newSession(chats));
+  app.composer.focus();
+  return undefined;
+}
+
+/** Go to another session: this one is being deleted. */
+async function leave() {
+  for (const chat of app.session.chats) stop(chat);
+  const others = (await list()).filter(({ id }) => id !== app.session.id);
+  const next = others.length ? await load(others[0].id) : null;
+  show(next ?? newSession([newChat(standard())]));
+}
+
+function reveal(on) {
+  app.sessions.element.hidden = !on;
+  toggle.setAttribute("aria-expanded", String(on));
+  if (WIDE.matches) localStorage.setItem("tertulia-sessions", on ? "shown" : "hidden");
+}
+
+/** Say what is wrong until it is over or closed; "" takes it away. */
+function trouble(message, kind = "warn") {
+  fill(notice, message && h("p", { class: `notice ${kind} row apart` }, message,
+    h("button", { type: "button", class: "quiet", on: { click: () => trouble("") } }, "Close")));
+}
+
+// ---------------------------------------------------------------- the start
+
+/** What the address asks for: a link's session, or a model. The address is plain afterwards. */
+async function wished() {
+  const asked = new URLSearchParams(location.search);
+  const model = asked.get("modelId");
+  try {
+    const session = await linked();
+    if (session) {
+      await saveAll(session, title(session));
+      trouble("This session came by a link. Nothing of it was sent: look it through before you run it.", "");
+      return session;
+    }
+  } catch (error) {
+    trouble(error.message);
+  } finally {
+    if (asked.has("modelId") || location.hash) history.replaceState(null, "", "/playground");
+  }
+  return model ? newSession([newChat(model, asked.get("provider") ?? "")]) : null;
+}
+
+async function begin() {
+  let full = false;
+  listen((message) => {
+    if (message || full) trouble(message);
+    full = Boolean(message);
+  }, () => app.sessions.draw());
+  await rescue();
+  const last = sessionStorage.getItem(CURRENT) ?? (await list())[0]?.id;
+  const session = (await wished()) ?? (last && (await load(last)));
+  if (session) show(session);
+  app.sessions.draw();
+}
+
+async function learn() {
+  await loadModels();
+  settled();
+}
+
+/** Name the model of those who take what there is. */
+function settled() {
+  for (const chat of app.session.chats) chat.model ||= standard();
+  for (const column of columns) column.update();
+  draw();
+}
+
+frame();
+reveal(WIDE.matches && localStorage.getItem("tertulia-sessions") !== "hidden");
+draw();
+listenKeys({
+  send, fresh, compare: () => add(), focus: () => app.composer.focus(),
+  stop: () => (running().length ? stopAll() : false),
+});
+addEventListener("hashchange", async () => {
+  const session = await wished();
+  if (session) show(session);
+});
+await Promise.all([begin(), learn()]);
+settled();

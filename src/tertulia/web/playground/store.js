@@ -1,0 +1,207 @@
+// Sessions in this browser: IndexedDB, as they may hold pictures. What is being written when the page goes is put
+// into localStorage, which takes it at once, and is written from there the next time.
+
+import { rewrite } from "/assets/playground/state.js";
+
+const NAME = "tertulia";
+const RESCUE = "tertulia-rescue-";
+const RESCUED = 4_000_000; // characters; browsers take about five million
+const SOON = 300;
+const PICTURE = 2000; // characters
+export const MOST = 300;
+
+let opening = null;
+let tell = () => {};
+let timer = 0;
+const pending = new Map();
+const channel = "BroadcastChannel" in window ? new BroadcastChannel(NAME) : null;
+
+/**
+ * Be told of trouble with the storage (`trouble(message)`, "" when it is over) and of what another tab changed
+ * (`changed()`).
+ */
+export function listen(trouble, changed) {
+  tell = trouble;
+  channel?.addEventListener("message", changed);
+  addEventListener("pagehide", leave);
+  document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && flush());
+}
+
+function open() {
+  opening ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open(NAME, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore("heads", { keyPath: "id" });
+      request.result.createObjectStore("sessions", { keyPath: "id" });
+      request.result.createObjectStore("answers", { keyPath: "id" }).createIndex("session", "session");
+    };
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  return opening;
+}
+
+/** Do `act(transaction)`, which may return a request; its result when all is written. */
+async function within(mode, act) {
+  const database = await open();
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction(["heads", "sessions", "answers"], mode);
+    const request = act(transaction);
+    transaction.oncomplete = () => resolve(request?.result);
+    transaction.onabort = () => reject(transaction.error ?? request?.error ?? new Error("the browser gave it up"));
+  });
+}
+
+/** What is kept: {id, title, created, changed}, the latest first. */
+export async function list() {
+  try {
+    const heads = await within("readonly", (transaction) => transaction.objectStore("heads").getAll());
+    return heads.sort((one, other) => other.changed - one.changed);
+  } catch (error) {
+    tell(`Sessions can't be kept by this browser (${error.message}): export what you want to have again.`);
+    return [];
+  }
+}
+
+/** A session with its answers, or null. */
+export async function load(id) {
+  try {
+    const session = await within("readonly", (transaction) => transaction.objectStore("sessions").get(id));
+    if (!session) return null;
+    const answers = await within("readonly", (transaction) => transaction.objectStore("answers").index("session").getAll(id));
+    const byId = new Map(answers.map((one) => [one.id, one.answer]));
+    const messages = session.chats.flatMap((chat) => chat.messages);
+    for (const message of messages) {
+      restore(message, byId.get(message.id));
+      byId.delete(message.id);
+    }
+    if (byId.size) await attempt((transaction) => [...byId.keys()].forEach((key) => transaction.objectStore("answers").delete(key)));
+    return session;
+  } catch {
+    return null;
+  }
+}
+
+function restore(message, answer) {
+  if (answer) message.answer = answer;
+  if (answer && message.edited) rewrite(message);
+  if (!message.pending) return;
+  delete message.pending;
+  message.cut = true;
+}
+
+/** Keep `session` as it is then, in `wait` milliseconds at the latest; `called` is its title. */
+export function save(session, called, wait = SOON) {
+  pending.set(session.id, { session, called });
+  if (timer) return;
+  timer = setTimeout(flush, wait);
+}
+
+/** Write now what waits to be written. */
+export async function flush() {
+  clearTimeout(timer);
+  timer = 0;
+  const writing = [...pending.values()];
+  pending.clear();
+  if (!writing.length) return;
+  await attempt((transaction) => {
+    for (const { session, called } of writing) put(transaction, light(session), called);
+  });
+}
+
+/** Keep what came as the answer in `message`, once and for all. */
+export async function saveAnswer(session, message) {
+  await attempt((transaction) => transaction.objectStore("answers").put(kept(session, message)));
+}
+
+/** Keep all of `session` now, its answers too. */
+export async function saveAll(session, called) {
+  pending.delete(session.id);
+  await attempt((transaction) => {
+    put(transaction, light(session), called);
+    const answers = transaction.objectStore("answers");
+    for (const message of session.chats.flatMap((chat) => chat.messages)) {
+      if (message.answer && !message.pending) answers.put(kept(session, message));
+    }
+  });
+}
+
+/** Forget a session. */
+export async function drop(id) {
+  pending.delete(id);
+  await attempt((transaction) => {
+    transaction.objectStore("heads").delete(id);
+    transaction.objectStore("sessions").delete(id);
+    const keys = transaction.objectStore("answers").index("session").getAllKeys(id);
+    keys.onsuccess = () => keys.result.forEach((key) => transaction.objectStore("answers").delete(key));
+  });
+}
+
+/** The answer in `message` as it is kept: pictures in its request are those of the messages, and aren't kept again. */
+function kept(session, { id, answer }) {
+  if (!answer.request?.messages) return { id, session: session.id, answer };
+  const messages = answer.request.messages.map((one) => (Array.isArray(one.content) ? { ...one, content: one.content.map(brief) } : one));
+  return { id, session: session.id, answer: { ...answer, request: { ...answer.request, messages } } };
+}
+
+function brief(part) {
+  const url = part.image_url?.url ?? "";
+  if (!url.startsWith("data:") || url.length < PICTURE) return part;
+  return { ...part, image_url: { ...part.image_url, url: `${url.slice(0, 40)}… (${url.length} characters, as in the message)` } };
+}
+
+async function attempt(act) {
+  try {
+    await within("readwrite", act);
+    channel?.postMessage("changed");
+    tell("");
+  } catch (error) {
+    tell(error.name === "QuotaExceededError"
+      ? "This browser's storage is full, so this session is not kept: export it, or delete sessions."
+      : `This session is not kept (${error.message}): export it if you want to have it again.`);
+  }
+}
+
+function put(transaction, session, called) {
+  const { id, created, changed } = session;
+  transaction.objectStore("sessions").put(session);
+  transaction.objectStore("heads").put({ id, title: called, created, changed });
+}
+
+/** Without the answers: they are kept by themselves, once each, as they are much larger than what is edited. */
+function light(session) {
+  const strip = ({ answer: _, ...message }) => message;
+  return { ...session, chats: session.chats.map((chat) => ({ ...chat, messages: chat.messages.map(strip) })) };
+}
+
+function leave() {
+  if (!pending.size) return;
+  const rescued = [...pending.values()].map(({ session, called }) => ({ session: light(session), called }));
+  const text = JSON.stringify(rescued);
+  if (text.length < RESCUED) {
+    try {
+      localStorage.setItem(RESCUE + Date.now(), text);
+    } catch {
+      // What follows may still be in time.
+    }
+  }
+  flush();
+}
+
+/** Write what was not written when a page went. Call it before anything is loaded. */
+export async function rescue() {
+  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(RESCUE)).sort()) {
+    const kept = JSON.parse(localStorage.getItem(key));
+    localStorage.removeItem(key);
+    for (const { session, called } of kept) await newer(session, called);
+  }
+}
+
+async function newer(session, called) {
+  await attempt((transaction) => {
+    const there = transaction.objectStore("sessions").get(session.id);
+    there.onsuccess = () => {
+      if (!there.result || there.result.changed <= session.changed) put(transaction, session, called);
+    };
+  });
+}
