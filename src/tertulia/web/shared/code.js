@@ -4,6 +4,7 @@ import { copy, h, tool } from "/assets/shared/dom.js";
 
 const LONGEST = 4000; // characters of a line that are coloured; longer ones are plain, and cut into pieces
 const PIECE = 100; // lines that are laid out together
+const MOST = 20_000; // coloured pieces, after which the rest is plain
 
 const words = (text) => text.split(" ");
 const PYTHON = words(
@@ -50,19 +51,21 @@ export function codeBlock(text, language = "", options = {}) {
 }
 
 /**
- * A block that grows: `add(lines)` appends lines that are whole, `rest(line)` shows the one that is being written,
- * `text()` is all of it. `show` makes text fit to be seen, a function of a string to nodes.
+ * A block that grows: `add(lines)` appends lines that are whole (with `joins` the first goes on with the last line),
+ * `rest(line)` shows the one that is being written, `text()` is all of it. `show` makes text visible: a function of a
+ * string to nodes.
  */
 export function codeView(language = "", { copy: copies = true, label = "", show = (text) => [text] } = {}) {
   const name = language.toLowerCase();
-  const grammar = grammars.get(Object.hasOwn(ALIASES, name) ? ALIASES[name] : name);
+  let grammar = grammars.get(Object.hasOwn(ALIASES, name) ? ALIASES[name] : name);
   const code = h("code");
-  const pre = h("pre", { tabIndex: 0, role: "region", "aria-label": `Code${name ? `: ${name.slice(0, 40)}` : ""}` }, code);
+  const spoken = `Code${name ? `: ${name.slice(0, 40)}` : ""}`;
+  const pre = h("pre", { tabIndex: 0, role: "region", "aria-label": spoken }, code);
   const kept = [];
-  let [piece, count, state, open, last] = [null, 0, "", [], ""];
+  let [piece, count, state, made, unfinished] = [null, 0, "", 0, null];
 
-  const put = (line) => {
-    if (!piece || count >= PIECE) {
+  const put = (line, joins = false) => {
+    if (!piece || (count >= PIECE && !joins)) {
       piece = h("span", { class: "piece" });
       count = 0;
       code.append(piece);
@@ -70,45 +73,39 @@ export function codeView(language = "", { copy: copies = true, label = "", show 
     let nodes;
     if (grammar && line.length <= LONGEST) [nodes, state] = coloured(line, grammar, state, show);
     else nodes = cut(line, show);
-    if (count) nodes.unshift("\n");
-    const made = nodes.map((node) => (typeof node === "string" ? new Text(node) : node));
-    piece.append(...made);
+    if (count && !joins) nodes.unshift("\n");
+    piece.append(...nodes);
     count += 1;
-    return made;
+    made += nodes.length;
+    if (made > MOST) grammar = null;
   };
   const undo = () => {
-    for (const node of open) node.remove();
-    open = [];
-    if (piece && !piece.hasChildNodes()) {
-      piece.remove();
-      piece = code.lastElementChild;
-      count = piece ? PIECE : 0;
-    }
+    if (!unfinished) return;
+    if (unfinished.piece !== piece) piece.remove();
+    else while (piece && piece.childNodes.length > unfinished.length) piece.lastChild.remove();
+    ({ piece, count, state } = unfinished);
+    unfinished = null;
   };
-  const mark = { count: 0, state: "" };
-  const clear = () => {
-    if (open.length) [count, state] = [mark.count, mark.state];
-    undo();
-    last = "";
-  };
-  const text = () => (last === "" ? kept.join("\n") : [...kept, last].join("\n"));
+  const text = () => [...kept, ...(unfinished ? [unfinished.line] : [])].join("\n");
   const bar = h("div", { class: "code-bar" }, h("span", {}, (label || name).slice(0, 40)));
   if (copies) bar.append(tool("copy", "Copy code", () => copy(text())));
   return {
     element: h("div", { class: "code-block" }, bar, pre),
     text,
-    add(lines) {
-      clear();
-      for (const line of lines) {
-        kept.push(line);
-        put(line);
+    add(lines, joins = false) {
+      undo();
+      for (const [place, line] of lines.entries()) {
+        const same = joins && !place && kept.length;
+        if (same) kept[kept.length - 1] += line;
+        else kept.push(line);
+        put(line, same);
       }
     },
-    rest(line) {
-      clear();
-      [mark.count, mark.state] = [count, state];
-      last = line;
-      if (line) open = put(line);
+    rest(line, joins = false) {
+      undo();
+      if (!line) return;
+      unfinished = { line, piece, count, state, length: piece?.childNodes.length ?? 0 };
+      put(line, joins);
     },
   };
 }
