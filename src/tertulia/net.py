@@ -31,6 +31,7 @@ class Net:
         self._connect_timeout = connect_timeout
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._urls: dict[tuple[str, str], URL] = {}
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def send(
         self,
@@ -48,7 +49,7 @@ class Net:
         how long it may pause after that. Raises Upstream, or Timeout.
         """
         url = self._urls.get((address, path)) or self._url(address, path)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout, sock_read=silence or None)
+        timeout = self._timeouts.get(silence) or self._timeout(silence)
         try:
             response = await self._session(address).request(
                 method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
@@ -56,6 +57,12 @@ class Net:
         except _FAULTS as fault:
             raise _translate(fault, address) from fault
         return Reply(response, address)
+
+    def _timeout(self, silence: float) -> aiohttp.ClientTimeout:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout, sock_read=silence or None)
+        if len(self._timeouts) < 100:
+            self._timeouts[silence] = timeout
+        return timeout
 
     def _url(self, address: str, path: str) -> URL:
         base = "http://localhost" if address.startswith(_UNIX) else address.rstrip("/")

@@ -20,6 +20,7 @@ from tertulia.config import Config
 from tertulia.errors import BadRequest, SetupError
 from tertulia.server.app import running
 from tertulia.server.exchange import one_line
+from tertulia.server.lines import MOMENT
 
 TESTS = Path(__file__).parent.parent
 
@@ -148,6 +149,7 @@ async def test_openapi_describes_the_routes_and_their_types(ask: Ask):
 async def test_the_access_log_has_the_figures_and_not_the_contents(ask: Ask, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO", "tertulia.access")
     await ask(chat("confidential matter", stream=True), x_request_id="r7")
+    await asyncio.sleep(2 * MOMENT)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "tertulia.access"]
     assert line.startswith("r7 POST '/v1/chat/completions' 200 ")
     assert "tokens=2+2" in line and "first=" in line and "model=test/echo" in line

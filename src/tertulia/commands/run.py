@@ -92,6 +92,8 @@ def _hold(file: Path | None) -> "deque[logging.LogRecord]":
     """Keep the log out of the command's way: in ``file``, and its end in what is returned."""
     import logging
 
+    from tertulia.server.lines import Form
+
     last: deque[logging.LogRecord] = deque(maxlen=20)
 
     class Held(logging.Handler):
@@ -105,7 +107,9 @@ def _hold(file: Path | None) -> "deque[logging.LogRecord]":
     except OSError as error:
         raise ConfigError(f"--log {file}: {error.strerror or error}") from None
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, handlers=handlers)
+    for handler in handlers:
+        handler.setFormatter(Form(form))
+    logging.basicConfig(level=logging.INFO, handlers=handlers)
     return last
 
 

@@ -78,10 +78,14 @@ def _settle_model(here: "Store", name: str) -> str:
 def log(form: str) -> None:
     import logging
 
+    from tertulia.server.lines import Form
+
     # What no line of ours shows need not be found out for each: the place in the code, the thread, the process.
     logging._srcfile = None  # pyright: ignore[reportPrivateUsage]
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Form(form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

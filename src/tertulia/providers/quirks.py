@@ -30,7 +30,7 @@ def prepare(request: ChatRequest, row: Row, *, stream: bool) -> Fields:
     fields["stream"] = stream
     if stream:
         fields["stream_options"] = {"include_usage": True}
-    if any(message.tool_calls for message in request.messages):
+    if [message for message in request.messages if message.tool_calls]:
         fields["messages"] = [_history(message) if message.tool_calls else message for message in request.messages]
     if isinstance(request.logit_bias, list):
         fields["logit_bias"] = {str(token): bias for token, bias in enumerate(request.logit_bias) if bias}

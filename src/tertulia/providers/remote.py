@@ -266,9 +266,11 @@ class Remote:
             and value.isprintable()
             and len(value) <= 200
         }
-        secrets = self._secrets(caller)
-        said = {name: value for name, value in said.items() if not any(one in value for one in secrets)}
-        told = [self._remark(line, secrets) for line in reply.headers.getall("x-tertulia-warnings", [])[:_WARNINGS]]
+        told = reply.headers.getall("x-tertulia-warnings", [])[:_WARNINGS]
+        if said or told:
+            secrets = self._secrets(caller)
+            said = {name: value for name, value in said.items() if not any(one in value for one in secrets)}
+            told = [self._remark(line, secrets) for line in told]
         return ChunkMeta(provider=self.name, remarks=told, headers=said)
 
     def _remark(self, line: str, secrets: Iterable[str]) -> str:

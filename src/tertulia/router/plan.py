@@ -45,11 +45,9 @@ def make_plan(index: Index, request: ChatRequest, settings: Settings, states: Ma
             error = error or fault
             continue
         plan.candidates += order(able, states, wish.policy or settings.policy, settings.order)
-    tried = {candidate.key for candidate in plan.candidates} | {candidate.key for candidate, _ in refused}
-    last = list[Candidate]()
     if settings.stand_in or (settings.fallback and not wishes[0].provider and any(map(index.knows, wishes))):
-        last = [one for one in index.at_home(settings.fallback) if one.key not in tried]
-    plan.candidates += take(last)
+        tried = {candidate.key for candidate in plan.candidates} | {candidate.key for candidate, _ in refused}
+        plan.candidates += take([one for one in index.at_home(settings.fallback) if one.key not in tried])
     if not plan.candidates:
         raise _nobody(index, request, refused, wanted, tokens) if refused else error or index.unknown(wishes[0])
     return plan

@@ -24,6 +24,7 @@ from tertulia.server.chat import Chats
 from tertulia.server.connection import Door
 from tertulia.server.exchange import Exchange
 from tertulia.server.hub import Hub
+from tertulia.server.lines import Lines, access
 from tertulia.server.metrics import Metrics
 from tertulia.server.models import Models
 from tertulia.server.providers import Providers
@@ -34,7 +35,6 @@ from tertulia.server.tokens import Tokens
 from tertulia.types import Backend
 
 log = logging.getLogger("tertulia.server")
-access = logging.getLogger("tertulia.access")
 
 Respond = Callable[[Exchange], Awaitable[web.StreamResponse]]
 Advice = Callable[[str], str]
@@ -78,6 +78,7 @@ class App:
         self._guard = guard
         self._server = server
         self._metrics = Metrics()
+        self.lines = Lines()
         models = Models(backend, advice)
         self.chats = Chats(backend, models, server, self._metrics)
         self._card = models.card
@@ -119,7 +120,10 @@ class App:
             self._metrics.in_flight -= 1
             self._metrics.done(exchange)
             self._status.done(exchange)
-            access.log(logging.DEBUG if exchange.route == "/health" else logging.INFO, exchange.line())
+            if exchange.route == "/health":
+                access.debug(exchange.line())
+            else:
+                self.lines.add(exchange.line(), urgent=exchange.status >= 500)
 
     async def _respond(self, exchange: Exchange) -> web.StreamResponse:
         request, path = exchange.request, exchange.request.path
@@ -229,6 +233,7 @@ async def running(
         await app.chats.drain(server.grace)
     finally:
         await runner.cleanup()
+        app.lines.flush()
 
 
 async def serve(

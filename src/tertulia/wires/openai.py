@@ -31,13 +31,8 @@ from tertulia.wires.faults import write_error as write_error
 from tertulia.wires.refusal import refuse, show
 from tertulia.wires.tools import check_tools, settle_choice, settle_history
 
-_OURS = frozenset({"extra", "warnings", "caller", "asked"})
-_SPELT = {
-    name: spelt
-    for name, spelt in zip(ChatRequest.__struct_fields__, ChatRequest.__struct_encode_fields__, strict=True)
-    if name not in _OURS
-}
-_FIELDS = frozenset(_SPELT.values())
+_SPELT = ChatRequest.__struct_encode_fields__[:-4]  # without what is ours: extra, warnings, caller, asked
+_FIELDS = frozenset(_SPELT)
 _MESSAGE = frozenset(Message.__struct_fields__)
 _PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
 _CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
@@ -90,9 +85,8 @@ def write_request(request: ChatRequest) -> bytes:
 
 def fields_of(request: ChatRequest) -> dict[str, Any]:
     """What ``request`` says, by its fields' names on the wire."""
-    fields: dict[str, Any] = {
-        spelt: value for name, spelt in _SPELT.items() if (value := getattr(request, name)) is not None
-    }
+    given = zip(_SPELT, structs.astuple(request), strict=False)
+    fields: dict[str, Any] = {spelt: value for spelt, value in given if value is not None}
     fields.update(request.extra)
     return fields
 
@@ -142,10 +136,11 @@ def _check(request: ChatRequest, given: dict[str, Any]) -> None:
                 )
     elif request.logit_bias and any(abs(bias or 0) > 100 for bias in request.logit_bias):
         raise BadRequest("logit_bias holds numbers between -100 and 100", param="logit_bias")
-    for i, message in enumerate(given["messages"]):
-        if "content" not in message and message["role"] not in ("assistant", "function"):
-            param = f"messages[{i}].content"
-            raise BadRequest(f"{param} is required: a string or a list of parts", param=param)
+    if None in [message.content for message in request.messages]:
+        for i, message in enumerate(given["messages"]):
+            if "content" not in message and message["role"] not in ("assistant", "function"):
+                param = f"messages[{i}].content"
+                raise BadRequest(f"{param} is required: a string or a list of parts", param=param)
     if request.tools:
         check_tools(request.tools)
     if request.reasoning_effort is not None and request.reasoning_effort not in EFFORTS:
@@ -191,10 +186,11 @@ def _strays(given: dict[str, Any], names: frozenset[str]) -> list[str]:
     messages: list[dict[str, Any]] = given["messages"]
     if not names <= _MESSAGE:
         look("messages[]", messages, _MESSAGE)
+    calling = "tool_calls" in names
     for message in messages:
-        if isinstance(message.get("content"), list):
-            look("messages[].content[]", message["content"], _PART)
-        if "tool_calls" in names and (calls := message.get("tool_calls")):
+        if type(content := message.get("content")) is list:
+            look("messages[].content[]", content, _PART)
+        if calling and (calls := message.get("tool_calls")):
             look("messages[].tool_calls[]", calls, _CALL)
             look("messages[].tool_calls[].function", (call.get("function") for call in calls), _CALL_FUNCTION)
     if tools := given.get("tools"):
