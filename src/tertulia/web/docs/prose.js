@@ -1,0 +1,28 @@
+// Words with code among them.
+
+import { h } from "/assets/shared/dom.js";
+
+/** The nodes of a text in which code stands between backticks. */
+export function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+}
+
+/** A paragraph of it. */
+export function para(text, kind = "") {
+  return h("p", kind ? { class: kind } : {}, prose(text));
+}
+
+/** A section with a heading that can be linked to; `parts` are what stands in it. */
+export function section(id, title, ...parts) {
+  const heading = h("h2", { id: `${id}-title` }, h("a", { href: `#${id}`, class: "anchor" }, title));
+  return h("section", { id, class: "stack", "aria-labelledby": `${id}-title` }, heading, parts);
+}
+
+/** A table with its heads, and rows of cells. It scrolls by itself where the page is too narrow. */
+export function table(caption, heads, rows) {
+  return h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": caption },
+    h("table", {},
+      h("caption", { class: "unseen" }, caption),
+      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))))));
+}
