@@ -12,16 +12,20 @@ export class Failure extends Error {
 
 /**
  * Ask `path` with `method`, `headers`, `signal` and a `body` that is sent as JSON; the Response of a success.
- * A missing or wrong token is asked for once. Raises Failure, or AbortError where `signal` said so.
+ * A missing token is asked for, and again while it is a wrong one, until the person cancels. Raises Failure, or
+ * AbortError where `signal` said so.
  */
 export async function ask(path, { method = "", headers = {}, signal, body } = {}) {
-  let answer = await send(path, { method, headers, signal, body });
-  if (answer.status === 401 && (await askToken(await reason(answer.clone())))) {
-    answer = await send(path, { method, headers, signal, body });
+  for (;;) {
+    const [used, sent] = [token(), performance.now()];
+    const answer = await send(path, { method, headers, signal, body });
+    if (answer.ok) return answer;
+    const wrong = await failure(answer);
+    const door = answer.status === 401 && answer.headers.get("www-authenticate") === "Bearer"; // no provider's 401
+    if (door && (await askToken(wrong.message, { used, sent }))) continue;
+    if (door && token() === used) dropToken();
+    throw wrong;
   }
-  if (answer.ok) return answer;
-  if (answer.status === 401) dropToken();
-  throw await failure(answer);
 }
 
 /** The JSON at `path`. Raises as `ask` does. */
@@ -41,10 +45,6 @@ async function send(path, { method, headers, signal, body }) {
     if (error.name === "AbortError") throw error;
     throw new Failure("the server can't be reached: is it running?");
   }
-}
-
-async function reason(answer) {
-  return (await failure(answer)).message;
 }
 
 /** What an answer that is no success says. */
