@@ -1,6 +1,6 @@
 // The fields of a request that a person can set: what they are called, what they take, what they do.
 
-import { isObject, parseObject, schemaProblem, show } from "/assets/shared/json.js";
+import { isObject, parse, parseObject, schemaProblem, show } from "/assets/shared/json.js";
 
 const EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 const WHOLE = 2 ** 53 - 1;
@@ -188,8 +188,10 @@ export function faults(settings) {
     if (name === "tools") add(name, typeof value === "string" ? listFault(value) : toolsFault(value));
     else if (name === "tool_choice") add(name, choiceFault(value, settings.tools));
     else if (name === "response_format") add(name, formatFault(value));
-    else if (name === "extra") add(name, value.trim() ? parseObject(value).problem : "");
+    else if (name === "extra") add(name, String(value).trim() ? parseObject(String(value)).problem : "");
     else if (name === "stream_options") add(name, isObject(value) ? "" : "must be an object");
+    else if (name === "tool_prompt") add(name, typeof value === "string" ? "" : "must be text");
+    else if (name === "parallel_tool_calls") add(name, typeof value === "boolean" ? "" : "must be on or off");
     else if (KNOWN.has(name)) add(name, fault(KNOWN.get(name), value));
   }
   if (settings.top_logprobs > 0 && settings.logprobs !== true) add("top_logprobs", "needs logprobs: turn it on");
@@ -197,10 +199,7 @@ export function faults(settings) {
 }
 
 /** What is wrong with text that shall be a list of tools. */
-export function listFault(text) {
-  try {
-    return toolsFault(JSON.parse(text));
-  } catch {
-    return "is not JSON yet";
-  }
+function listFault(text) {
+  const { value, problem } = parse(text);
+  return problem ?? toolsFault(value);
 }
