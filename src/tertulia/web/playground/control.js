@@ -7,9 +7,9 @@ let made = 0;
 /**
  * A field named `name`: `{element, say(wrong), mark(set)}` around `control`, which gets the label, the help and what
  * is wrong. `options`: `label`, `range`, `help`, `lack` (who can't honour it), `beside` (elements before the control),
- * `unset` (a function for the button that unsets it).
+ * `unset` (a function for the button that unsets it), `wide` (false where half of the panel's width will do).
  */
-export function field(name, control, { label = name, range = "", help = "", lack = "", beside = [], unset } = {}) {
+export function field(name, control, { label = name, range = "", help = "", lack = "", beside = [], unset, wide = true } = {}) {
   const id = (control.id ||= `setting-${name}-${(made += 1)}`);
   const wrong = h("p", { class: "wrong small", id: `${id}-wrong`, role: "alert", hidden: true });
   const clear = unset && tool("close", `Unset ${label}`, () => {
@@ -21,7 +21,7 @@ export function field(name, control, { label = name, range = "", help = "", lack
   const head = h("div", { class: "row apart" },
     h("span", { class: "row" }, h("label", { for: id }, label), range && h("span", { class: "faint small" }, range)), clear);
   return {
-    element: h("div", { class: "field setting", dataset: { field: name } }, head, h("div", { class: "control" }, ...beside, control), wrong, lines),
+    element: h("div", { class: `field setting${wide ? " wide" : ""}`, dataset: { field: name } }, head, h("div", { class: "control" }, ...beside, control), wrong, lines),
     say(message) {
       wrong.hidden = !message;
       if (wrong.textContent !== message) wrong.textContent = message;

@@ -89,7 +89,8 @@ function plain(row, { settings, set, lack: lacks }) {
     put(undefined);
     show();
   };
-  const view = field(row.name, control, { range: range(row), help: row.help, lack: lacks(row.name), beside, unset });
+  const wide = Boolean(row.slide) || !["number", "whole", "flag", "pick"].includes(row.kind);
+  const view = field(row.name, control, { range: range(row), help: row.help, lack: lacks(row.name), beside, unset, wide });
   return { ...view, name: row.name, wrong: (faulty) => faulty.get(row.inside ?? row.name) ?? "" };
 }
 
