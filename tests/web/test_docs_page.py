@@ -169,15 +169,15 @@ async def test_models_streams_headers_errors_addresses_and_limits_are_told(page:
     await expect(page.locator("#stream")).to_contain_text("to its beginning 60 s")
     for one in OURS["headers"]:
         title = "Headers of requests" if one["on"] == "request" else "Headers of answers"
-        row = page.get_by_role("region", name=title).get_by_role("row").filter(has_text=one["name"])
+        row = page.get_by_role("table", name=title).get_by_role("row").filter(has_text=one["name"])
         await expect(row.first).to_contain_text(one["example"])
-    errors = await page.get_by_role("region", name="All errors").text_content() or ""
+    errors = await page.get_by_role("table", name="All errors").text_content() or ""
     for one in OURS["errors"]:
         assert (one["code"] or one["type"]) in errors and one["do"].replace("`", "") in errors
-    addresses = await page.get_by_role("region", name="All addresses").text_content() or ""
+    addresses = await page.get_by_role("table", name="All addresses").text_content() or ""
     document = json.loads(openapi.document(site.config.server))
     assert all(path in addresses for path in [*document["paths"], "/playground", "/settings/tokens"])
-    await expect(page.get_by_role("region", name="Names of models")).to_contain_text("org/name:cheapest")
+    await expect(page.get_by_role("table", name="Names of models")).to_contain_text("org/name:cheapest")
     await expect(page.locator("#task")).to_contain_text(f"{site.url}/v1")
 
 
@@ -185,10 +185,10 @@ async def test_it_is_as_good_on_a_small_dark_screen(page: Page, site: Site, axe:
     await page.set_viewport_size({"width": 360, "height": 740})
     await page.emulate_media(color_scheme="dark")
     await shown(page, site)
+    await axe(page)
     for kind in ("request", "answer", "stream"):
         await page.locator(f"#{kind}").get_by_role("button", name="Unfold all").click()
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
-    await axe(page)
     contents = page.get_by_role("navigation", name="On this page")
     await expect(contents.get_by_role("link", name="Headers")).to_be_hidden()
     await contents.get_by_text("On this page").click()

@@ -18,11 +18,12 @@ export function section(id, title, ...parts) {
   return h("section", { id, class: "stack", "aria-labelledby": `${id}-title` }, heading, parts);
 }
 
-/** A table with its heads, and rows of cells. It scrolls by itself where the page is too narrow. */
+/** A table with its heads, and rows of cells. Where there is no room the cells stand below each other: the roles stay. */
 export function table(caption, heads, rows) {
-  return h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": caption },
-    h("table", {},
-      h("caption", { class: "unseen" }, caption),
-      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))))));
+  return h("table", { role: "table" },
+    h("caption", { class: "unseen" }, caption),
+    h("thead", { role: "rowgroup" },
+      h("tr", { role: "row" }, heads.map((head) => h("th", { scope: "col", role: "columnheader" }, head)))),
+    h("tbody", { role: "rowgroup" },
+      rows.map((cells) => h("tr", { role: "row" }, cells.map((cell) => h("td", { role: "cell" }, cell))))));
 }
