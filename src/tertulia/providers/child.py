@@ -125,7 +125,7 @@ class Child:
     def tell(self) -> Vitals:
         """How it is."""
         deaths = max(self._lives - 1, 0)
-        why = self._why if deaths or self.state in ("restarting", "stopped") else ""
+        why = self._why if deaths or (self._lives and self.state in ("restarting", "stopped")) else ""
         return Vitals(self.name, self.state, self._since, _memory(self.pid), deaths, why)
 
     # ---------------------------------------------------------------- as a Backend
