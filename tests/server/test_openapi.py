@@ -14,7 +14,7 @@ from tertulia.config import Server
 from tertulia.engine.ask import EFFORTS, MAX_TOKENS
 from tertulia.engine.constraint import LONGEST, read_constraint
 from tertulia.router.order import LOCAL, POLICIES
-from tertulia.server import auth, chat, openapi, shapes
+from tertulia.server import auth, chat, openapi, shapes, watch
 from tertulia.server.app import App
 from tertulia.wires.openai import EFFORTS as KNOWN
 from tertulia.wires.openai import read_request
@@ -66,6 +66,7 @@ def test_defaults_and_limits_in_words_are_those_of_the_code():
     assert fields["reasoning_effort"]["anyOf"][0]["enum"] == list(KNOWN)
     for effort, tokens in EFFORTS.items():
         assert re.search(rf"`{effort}` {tokens}\b", fields["reasoning_effort"]["description"])
+    assert watch.PING == 1 and "after each second without an event" in " ".join(OURS["stream"]["says"])
     assert set(OURS["policies"]) == {*POLICIES, LOCAL}
     assert OURS["limits"] == {name: getattr(Server(), name) for name in OURS["limits"]}
     assert json.loads(openapi.document(Server(body_limit=7)))["x-tertulia"]["limits"]["body_limit"] == 7
@@ -133,8 +134,10 @@ def test_every_header_that_the_server_knows_is_told():
 
 
 def test_the_stream_shown_is_one():
-    events = [line.removeprefix("data: ") for line in OURS["stream"].splitlines() if line.startswith("data: ")]
-    assert events[-1] == "[DONE]" and OURS["stream"].startswith(": ping\n\n")
+    events = [
+        line.removeprefix("data: ") for line in OURS["stream"]["example"].splitlines() if line.startswith("data: ")
+    ]
+    assert events[-1] == "[DONE]" and OURS["stream"]["example"].startswith(": ping\n\n")
     chunks = [json.loads(event) for event in events[:-1]]
     assert "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]) == "Lisbon"
     assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["total_tokens"] == 15

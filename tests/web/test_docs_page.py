@@ -165,7 +165,7 @@ async def test_models_streams_headers_errors_addresses_and_limits_are_told(page:
     await expect(models.get_by_role("listitem").filter(has_text="Qwen/Qwen2.5-VL-7B-Instruct")).to_contain_text(
         "images"
     )
-    assert await page.locator("#stream .code-block code").text_content() == OURS["stream"].rstrip()
+    assert await page.locator("#stream .code-block code").text_content() == OURS["stream"]["example"].rstrip()
     await expect(page.locator("#stream")).to_contain_text("to its beginning 60 s")
     for one in OURS["headers"]:
         title = "Headers of requests" if one["on"] == "request" else "Headers of answers"

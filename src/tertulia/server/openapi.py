@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, structs
 
 from tertulia import __version__, errors, sse, types
 from tertulia.config import Server
-from tertulia.server import shapes, watch
+from tertulia.server import shapes
 from tertulia.types import ChatRequest, Chunk, ChunkChoice, Completion, Delta, Entry, ModelCard, Usage
 from tertulia.wires import openai
 
@@ -66,8 +66,7 @@ def _fixed() -> Plain:
             "headers": words["headers"],
             "errors": _errors(words["errors"]),
             "policies": words["policies"],
-            "ping": watch.PING,
-            "stream": _stream(),
+            "stream": words["stream"] | {"example": _stream()},
         },
     }
 

@@ -8,22 +8,15 @@ import { para, prose, table } from "/assets/docs/prose.js";
 const code = (text) => h("code", {}, text);
 
 /** How a stream goes, and one as it looks. */
-export function streaming({ ping, limits, stream }) {
+export function streaming({ limits, stream }) {
   const seconds = (value) => (value ? `${value} s` : "none");
-  const wait = `Its bounds here: to its beginning ${seconds(limits.first_token_timeout)}, between two chunks
+  const bounds = `Its bounds here: to its beginning ${seconds(limits.first_token_timeout)}, between two chunks
     ${seconds(limits.idle_timeout)}, for the whole of it ${seconds(limits.total_timeout)}.`;
   return [
     para("With `stream: true` the answer comes as server-sent events (`text/event-stream`) while it is written."),
-    h("ul", { class: "prose" },
-      h("li", {}, prose("Each event is a line `data: {...}` and an empty line; its JSON is a chunk, with the fields below. Join the deltas of each choice.")),
-      h("li", {}, prose(`Lines that begin with a colon are comments. One goes out after each ${ping === 1 ? "second" : `${ping} seconds`} without an event: \`: ping\` says that the connection lives, \`: busy\` that the work goes on.`)),
-      h("li", {}, prose("With `stream_options: {\"include_usage\": true}` a last chunk without choices tells the tokens spent; all others have `usage: null`.")),
-      h("li", {}, prose("An error before the first event is an HTTP status. After it, it is an event `data: {\"error\": {...}}`, with the fields of any error: a stream never just ends.")),
-      h("li", {}, prose("`data: [DONE]` is the last event, always.")),
-      h("li", {}, wait),
-      h("li", {}, "Who hangs up stops the work, streaming or not.")),
+    h("ul", { class: "prose" }, [...stream.says, bounds].map((text) => h("li", {}, prose(text)))),
     h("h3", {}, "A stream as it looks"),
-    codeBlock(stream.trimEnd(), "", { label: "text/event-stream" }),
+    codeBlock(stream.example.trimEnd(), "", { label: "text/event-stream" }),
     h("h3", {}, "The fields of a chunk"),
   ];
 }
