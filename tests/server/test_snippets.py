@@ -1,5 +1,6 @@
 """GET and POST /api/snippets: a request as code."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import aiohttp
 import pytest
 
 from echo import Echo
-from talk import Ask, chat
+from talk import Ask, chat, post
 from tertulia.config import Config
 from tertulia.ledger.ledger import Ledger
 from tertulia.server.app import running
@@ -114,6 +115,30 @@ class TestLimit:
         long = await ask({"request": chat("x" * 299_000)}, PATH)
         assert long.status == 200 and all("x" * 299_000 in one["code"] for one in long.json["snippets"])
         assert (await ask({"request": chat("x" * 300_000)}, PATH)).status == 413
+
+
+async def test_long_requests_take_turns_and_hold_nobody_else_up(ask: Ask):
+    long = {"request": {"messages": [{"role": "user", "content": "x"}] * 2_500}}
+    order: list[str] = []
+
+    async def say(name: str, *what: Any) -> int:
+        status = (await ask(*what)).status
+        order.append(name)
+        return status
+
+    longs = [asyncio.ensure_future(say("long", long, PATH)) for _ in range(12)]
+    await asyncio.sleep(0.2)
+    assert await say("quick", {"request": HI}, PATH) == 200
+    statuses = await asyncio.gather(*longs)
+    assert statuses.count(200) == 9 and statuses.count(429) == 3, "one is written, eight wait"
+    assert order.index("quick") <= 5
+
+
+async def test_who_hangs_up_leaves_the_turn_to_the_next(connect: Any, ask: Ask):
+    _, writer = await connect(post({"request": {"messages": [{"role": "user", "content": "x"}] * 2_500}}, PATH))
+    await asyncio.sleep(0.1)
+    writer.transport.abort()
+    assert (await ask({"request": chat("x" * 70_000)}, PATH)).status == 200
 
 
 async def test_who_has_spent_all_may_still_ask_for_code(config: Config, tmp_path: Path, http: aiohttp.ClientSession):

@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
-from tertulia.errors import BadRequest
+from tertulia.errors import BadRequest, Busy
 from tertulia.server.exchange import Exchange
 from tertulia.snippets.ask import Settings
 from tertulia.snippets.snippets import make
@@ -18,7 +18,9 @@ from tertulia.wires.refusal import show
 _FIELDS = ("request", "language", "client", "provider", "settings")
 _SETTINGS = ("base_url", "token", "bill_to")
 _ASIDE = 64 * 1024
-"""Bodies longer than this are written in a thread: the loop has others to serve."""
+"""Bodies longer than this are read and written in a thread, one at a time: the loop has others to serve."""
+_WAITING = 8
+"""How many such may wait for their turn."""
 
 
 class Snippets:
@@ -27,16 +29,31 @@ class Snippets:
     def __init__(self, limit: int, silence: float) -> None:
         self._limit = limit
         self._silence = silence
+        self._turn = asyncio.Lock()
+        self._waiting = 0
 
     async def respond(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a GET with what there is, a POST with the code for the request in it. The request is taken as it is:
-        whether it could be answered is not looked at. Raises BadRequest."""
+        whether it could be answered is not looked at. Raises BadRequest, or Busy."""
         if exchange.request.method != "POST":
             return exchange.json(_LIST)
         body = await exchange.body(self._limit, self._silence)
         if len(body) <= _ASIDE:
             return exchange.json(_write(body, exchange))
-        return exchange.json(await asyncio.to_thread(_write, body, exchange))
+        return exchange.json(await self._aside(body, exchange))
+
+    async def _aside(self, body: bytes, exchange: Exchange) -> bytes:
+        if self._waiting == _WAITING:
+            raise Busy("too many long requests wait to become code", retry_after=5)
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+        # A thread can't be stopped: where the client hangs up, the turn ends with it and not before.
+        work = asyncio.ensure_future(asyncio.to_thread(_write, body, exchange))
+        work.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(work)
 
 
 def _write(body: bytes, exchange: Exchange) -> bytes:

@@ -46,7 +46,7 @@ def lay(value: Any, style: Style, depth: int = 0, used: int = 0, *, broken: bool
     """``value`` as code whose first line has ``used`` columns before it and one behind it, and whose others are
     indented by ``depth``. ``broken`` gives each item a line though one would do."""
     room = 0 if broken else style.width - used - 1
-    if not isinstance(value, dict | list) or not value:
+    if not isinstance(value, (dict, list)) or not value:
         return _atom(cast(Any, value), style)
     if (line := _flat(value, style, room)) is not None:
         return line
@@ -106,7 +106,7 @@ def _flat(value: Any, style: Style, room: int) -> str | None:
     """``value`` on one line; None where that is wider than ``room``, found out without writing all of it."""
     if room < 2 or (isinstance(value, str) and len(value) > room):
         return None
-    if not isinstance(value, dict | list) or not value:
+    if not isinstance(value, (dict, list)) or not value:
         text = _atom(cast(Any, value), style)
         return text if "\n" not in text and columns(text) <= room else None
     items = list[str]()
