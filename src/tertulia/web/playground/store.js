@@ -14,6 +14,7 @@ let opening = null;
 let tell = () => {};
 let timer = 0;
 const pending = new Map();
+const writing = new Set();
 const channel = "BroadcastChannel" in window ? new BroadcastChannel(NAME) : null;
 
 /**
@@ -101,12 +102,14 @@ export function save(session, called, wait = SOON) {
 export async function flush() {
   clearTimeout(timer);
   timer = 0;
-  const writing = [...pending.values()];
+  const entries = [...pending.values()];
   pending.clear();
-  if (!writing.length) return;
+  if (!entries.length) return;
+  entries.forEach((entry) => writing.add(entry));
   await attempt((transaction) => {
-    for (const { session, called } of writing) put(transaction, light(session), called);
+    for (const { session, called } of entries) put(transaction, light(session), called);
   });
+  entries.forEach((entry) => writing.delete(entry));
 }
 
 /** Keep what came as the answer in `message`, once and for all. */
@@ -117,6 +120,8 @@ export async function saveAnswer(session, message) {
 /** Keep all of `session` now, its answers too. */
 export async function saveAll(session, called) {
   pending.delete(session.id);
+  const entry = { session, called };
+  writing.add(entry);
   await attempt((transaction) => {
     put(transaction, light(session), called);
     const answers = transaction.objectStore("answers");
@@ -124,6 +129,7 @@ export async function saveAll(session, called) {
       if (message.answer && !message.pending) answers.put(kept(session, message));
     }
   });
+  writing.delete(entry);
 }
 
 /** Forget a session. */
@@ -175,8 +181,8 @@ function light(session) {
 }
 
 function leave() {
-  if (!pending.size) return;
-  const rescued = [...pending.values()].map(({ session, called }) => ({ session: light(session), called }));
+  if (!pending.size && !writing.size) return;
+  const rescued = [...writing, ...pending.values()].map(({ session, called }) => ({ session: light(session), called }));
   const text = JSON.stringify(rescued);
   if (text.length < RESCUED) {
     try {

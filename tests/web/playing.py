@@ -1,0 +1,49 @@
+"""What tests of the playground do again and again."""
+
+import re
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+
+from gateway import Site
+
+
+async def enter(page: Page, site: Site, path: str = "/playground") -> None:
+    """Open the playground, and wait until it knows the models."""
+    await page.goto(site.url + path)
+    await expect(page.get_by_role("button", name=re.compile("Model: up."))).not_to_have_count(0)
+
+
+def column(page: Page, number: int = 1) -> Locator:
+    return page.get_by_role("region", name=re.compile(f"Conversation {number}:"))
+
+
+def messages(place: Page | Locator) -> Locator:
+    return place.get_by_role("list").locator("> li.message")
+
+
+def text(place: Page | Locator, number: int) -> Locator:
+    return place.get_by_label(f"Text of message {number}", exact=True)
+
+
+async def say(page: Page, words: str) -> None:
+    """Write and send."""
+    await page.get_by_label("Message", exact=True).fill(words)
+    await page.keyboard.press("Control+Enter")
+
+
+async def more(place: Page | Locator, number: int, item: str | re.Pattern[str]) -> None:
+    """Choose from the menu of a message."""
+    await place.get_by_role("button", name=f"More for message {number}", exact=True).click()
+    page = place if isinstance(place, Page) else place.page
+    await page.get_by_role("menuitem", name=item).click()
+
+
+def asked(site: Site, number: int = -1) -> Any:
+    """What the provider was asked."""
+    return site.upstream.requests[number].json
+
+
+def said(site: Site, number: int = -1) -> list[tuple[str, Any]]:
+    """The messages of that, as pairs of role and content."""
+    return [(one["role"], one.get("content")) for one in asked(site, number)["messages"]]
