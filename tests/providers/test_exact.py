@@ -104,6 +104,13 @@ def test_a_name_that_stands_there_twice_or_is_spelt_otherwise_does_not_pass() ->
     assert not passed(body.replace(b"{", b'{"model": "theirs",', 1))
 
 
+def test_what_is_not_text_does_not_pass_where_nobody_looks() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "more": {"name": "NAME"}}
+    body = json.dumps(told(usage=usage)).encode()
+    assert passed(body)
+    assert not passed(body.replace(b"NAME", b"\xff\xfe"))
+
+
 def test_an_answer_for_a_stream_comes_in_a_streams_pieces() -> None:
     body = json.dumps(told()).encode()
     assert not passed(body, gathered=False)

@@ -46,6 +46,7 @@ def read(body: bytes, model: str, most: int) -> tuple[list[Chunk], str] | None:
     """The chunks of ``body``, the last of which has its bytes, and the name in it of the model, which is to be called
     ``model``; None where it is not exact or has more than ``most`` choices. Its usage may still be wrong."""
     try:
+        body.decode()  # also where msgspec doesn't look: in the usage there may be more than it has a name for
         answer = _answers.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
