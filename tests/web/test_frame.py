@@ -1,5 +1,6 @@
 """What all pages share: the frame, its headers, its files; and how little of it there is."""
 
+import gzip
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -58,9 +59,19 @@ async def test_the_policy_lets_nothing_in_and_no_string_become_html(page: Page, 
         await page.evaluate("() => { document.body.innerHTML = '<b>no</b>' }")
 
 
-def test_all_files_together_are_small():
-    sizes = {path.name: path.stat().st_size for path in WEB.rglob("*") if path.is_file()}
-    assert sum(sizes.values()) < 300_000, sorted(sizes.items(), key=lambda one: -one[1])[:10]
+@pytest.mark.parametrize("path", SHOWN)
+async def test_a_page_loads_less_than_300_kb_unpacked(page: Page, site: Site, path: str):
+    await page.goto(site.url + path, wait_until="load")
+    loaded: list[int] = await page.evaluate(
+        "performance.getEntriesByType('resource').filter(one => one.name.includes('/assets/'))"
+        ".map(one => one.decodedBodySize)"
+    )
+    assert len(loaded) > 5 and sum(loaded) < 300_000
+
+
+def test_all_files_of_all_pages_are_less_than_150_kb_as_they_travel():
+    sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in WEB.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < 150_000, sorted(sizes.items(), key=lambda one: -one[1])[:10]
 
 
 def test_no_file_makes_html_of_strings_or_asks_another_host():
