@@ -16,7 +16,7 @@ ASK: dict[str, Any] = {
     "model": "default",
     "messages": [{"role": "user", "content": "What is the capital of France?"}],
     "temperature": 0,
-    "max_tokens": 24,
+    "max_tokens": 16,
 }
 FORM = {
     "type": "json_schema",

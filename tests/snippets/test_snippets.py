@@ -104,7 +104,7 @@ class TestPython:
     def test_whatever_is_asked_ruff_formats_it_the_same(self, tmp_path: Path):
         wide = [char * times for char in ("a", "é", "漢", "\U0001f600", "\u2764\ufe0f") for times in range(15, 65)]
         asked = [ASK | {"messages": [{"role": "user", "content": text}]} for text in wide]
-        for at, request in enumerate([*asked, *collect(REQUESTS, 100)]):
+        for at, request in enumerate([*asked, *collect(REQUESTS, 80)]):
             for one in make(request, find("python"), "", HERE):
                 (tmp_path / f"{at}-{one.client}.py").write_text(one.code, encoding="utf-8")
         ruff(["format", "--check", "--diff"], tmp_path)
