@@ -66,7 +66,7 @@ async def _view(page: Page, site: Site, call: str, *arguments: Any) -> Any:
 
 
 async def _html(page: Page, site: Site, text: str) -> str:
-    return await _view(page, site, "drawn(a).innerHTML", text)
+    return await _view(page, site, "drawn(a).firstChild.innerHTML", text)
 
 
 BLOCKS = [
@@ -98,7 +98,7 @@ async def test_a_text_in_any_pieces_is_drawn_as_the_whole_of_it(page: Page, site
       const view = markdown();
       for (let at = size; at < a.length; at += size) view.write(a.slice(0, at), false);
       view.write(a, true);
-      return view.element.innerHTML;
+      return view.element.firstChild.innerHTML;
     })"""
     assert await _view(page, site, pieces, SAMPLE) == [whole] * 5
     for part in ("<ul", "<ol", "<table", "<blockquote", "<pre", "<hr>", "☑ two", '<span class="k-key">def</span>'):
@@ -110,10 +110,10 @@ async def test_blocks_that_are_whole_are_never_drawn_again(page: Page, site: Sit
     kept = """(() => {
       const view = markdown();
       view.write("# One\\n\\ntwo\\n\\n- three\\n- fo", false);
-      const [title, text, list] = view.element.children;
+      const [title, text, list] = view.element.firstChild.children;
       const item = list.firstElementChild;
       view.write("# One\\n\\ntwo\\n\\n- three\\n- four\\n- fi", false);
-      const [again, same, still] = view.element.children;
+      const [again, same, still] = view.element.firstChild.children;
       return [title === again, text === same, list === still, item === still.firstElementChild, still.textContent];
     })()"""
     assert await _view(page, site, kept) == [True, True, True, True, "threefourfi"]

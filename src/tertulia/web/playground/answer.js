@@ -198,11 +198,10 @@ function requestOf({ request }) {
 }
 
 function responseOf({ response, requestId }) {
-  const { chunks = [], whole = null, left = 0, last = null } = response ?? {};
+  const { chunks = [], whole = null, left = 0, last = "" } = response ?? {};
   const label = requestId ? `response ${requestId}` : "response";
   if (whole) return codeBlock(JSON.stringify(whole, null, 2), "json", { label });
   if (!chunks.length && !left) return h("p", { class: "faint" }, "The response was not kept, or there was none.");
-  const lines = chunks.map((chunk) => JSON.stringify(chunk));
-  if (left) lines.push(`... ${left} more that were not kept`, ...(last ? [JSON.stringify(last)] : []));
+  const lines = left ? [...chunks, `... ${left} that were not kept, but for the last`, last] : chunks;
   return codeBlock(lines.join("\n"), lines.length > COLOURED ? "" : "json", { label });
 }

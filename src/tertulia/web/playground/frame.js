@@ -1,9 +1,11 @@
 // Who is drawn in the next frame. All views of the page share its time.
 
 const TURN = 8; // milliseconds of a frame
+const SLOW = 40; // milliseconds from one frame to the next, above which only one view is drawn
 
 const waiting = new Set();
 let asked = 0;
+let last = 0;
 
 /** Have `draw(until)` called in the next frame, once however often it is asked for; again, as long as it gives false. */
 export function soon(draw) {
@@ -11,13 +13,15 @@ export function soon(draw) {
   asked ||= requestAnimationFrame(turn);
 }
 
-function turn() {
+function turn(now) {
   asked = 0;
   const until = performance.now() + TURN;
+  const slow = now - last > SLOW;
+  last = now;
   for (const draw of [...waiting]) {
     waiting.delete(draw);
     if (draw(until) === false) waiting.add(draw); // behind the others
-    if (performance.now() > until) break;
+    if (slow || performance.now() > until) break;
   }
   if (waiting.size) asked = requestAnimationFrame(turn);
 }

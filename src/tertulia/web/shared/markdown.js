@@ -8,7 +8,8 @@ import { shower } from "/assets/shared/visible.js";
 const LONG = 6000; // characters of a line or a paragraph, after which it goes on in another
 const DEEP = 8; // quotes and lists inside each other; what is deeper is text
 const MOST = 30_000; // elements, after which the rest is shown as it was written
-const PIECE = 100; // items of a list, or rows of a table, that are laid out together
+const PIECE = 50; // items of a list, or rows of a table, that are laid out together
+const PART = 40; // blocks that are laid out together
 const COLUMNS = 40;
 const LINES = 100; // lines of code that are coloured in one go
 const ITEM = /^( *)([-+*]|\d{1,9}[.)])(?:( +)|$)/;
@@ -26,7 +27,7 @@ export function render(text) {
  */
 export function markdown() {
   const element = h("div", { class: "markdown" });
-  const state = { root: element, stack: [], leaf: null, made: 0, undo: null, show: shower() };
+  const state = { element, root: element.appendChild(h("div", { class: "part" })), stack: [], leaf: null, made: 0, undo: null, show: shower() };
   let [at, middle] = [0, false]; // what was read; whether that ended inside a line
   let [found, searched] = [-1, 0];
   const next = (text) => {
@@ -59,7 +60,7 @@ export function markdown() {
         if (ended) at = text.length;
       }
       settle(state);
-      element.classList.toggle("long", element.childElementCount > 60);
+      element.classList.toggle("long", element.childElementCount > 1);
       return !more;
     },
   };
@@ -117,6 +118,7 @@ function fillText(state, element, text) {
 
 /** Take in a line; `middle` says that it goes on with the one before, `guessed` that it may still go on itself. */
 function take(state, line, middle, guessed = false) {
+  if (!guessed && state.root.childElementCount >= PART && !state.stack.length && !state.leaf) part(state);
   if (state.made > MOST && !(state.leaf?.kind === "code" && state.leaf.last)) rest(state);
   if (line.endsWith("\r")) line = line.slice(0, -1);
   const { leaf } = state;
@@ -137,6 +139,12 @@ function take(state, line, middle, guessed = false) {
   if (!whole && state.leaf?.kind === "text" && !starts(state, text)) return go(state, text.trim());
   if (!whole) leave(state, depth);
   return open(state, text);
+}
+
+/** What comes now is laid out for itself, if it is seen. */
+function part(state) {
+  state.root = h("div", { class: "part" });
+  state.element.append(state.root);
 }
 
 /** Tabs at the start as spaces. */

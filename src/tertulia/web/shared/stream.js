@@ -127,7 +127,7 @@ export function blank(body) {
   return {
     choices: [], usage: null, model: "", provider: "", route: [], warnings: [], requestId: "",
     started: performance.now(), first: 0, ended: 0, finish: null, error: null,
-    request: body ?? null, response: { chunks: [], size: 0, left: 0, whole: null },
+    request: body ?? null, response: { chunks: [], size: 0, left: 0, last: "", whole: null },
   };
 }
 
@@ -136,7 +136,7 @@ export function blank(body) {
  * `answer.error`, an AbortError `finish` "stopped". What came before either is kept.
  */
 export function fold(answer, event) {
-  for (const [name, value] of Object.entries(blank())) answer[name] ??= value;
+  if (!answer.response) for (const [name, value] of Object.entries(blank())) answer[name] ??= value;
   TAKE[event.kind]?.(answer, event);
   return answer;
 }
@@ -157,7 +157,7 @@ const TAKE = {
   },
 
   chunk(answer, { chunk, text = "", at }) {
-    keep(answer.response, chunk, text.length);
+    keep(answer.response, text);
     answer.model = chunk.model ?? answer.model;
     answer.usage = chunk.usage ?? answer.usage;
     for (const given of chunk.choices ?? []) {
@@ -254,13 +254,13 @@ function finish(answer, choice, reason) {
   answer.finish ??= reason;
 }
 
-/** Keep a chunk as long as there is room; of the rest the last one only. */
-function keep(response, chunk, size) {
-  if (response.size + size <= KEPT) {
-    response.chunks.push(chunk);
-    response.size += size;
+/** Keep a chunk, as it came, as long as there is room; of the rest the last one only. */
+function keep(response, text) {
+  if (response.size + text.length <= KEPT) {
+    response.chunks.push(text);
+    response.size += text.length;
   } else {
     response.left += 1;
-    response.last = chunk;
+    response.last = text;
   }
 }

@@ -1,0 +1,81 @@
+"""Four long answers at once leave the page to the person in front of it.
+
+Other work on the machine stretches every time; so tasks are measured by the processor's time, and keys by the clock,
+less what the clock lost to others: the page's thread had as much more time as it had less of the processor.
+"""
+
+import json
+from typing import Any
+
+from playwright.async_api import Browser, Page, expect
+
+from gateway import Site
+from upstream import DONE, Script, finish, script, text, usage
+from web.playing import column, enter, messages
+
+TOKENS = 2000
+WORDS = [
+    "## A heading\n\n", "Some **bold** ", "words and ", "`code`, ", "and more ", "of them. ", "\n\n", "- an item\n",
+    "- another *item*\n", "\n", "```python\n", "def f(x):\n", '    return "text" + str(x)  # why\n', "```\n\n",
+    "| a | b |\n", "|---|---|\n", "| 1 | 2 |\n", "| 3 | 4 |\n\n",
+]  # fmt: skip
+WATCH = """() => {
+  const keys = globalThis.keys = [];
+  new PerformanceObserver((list) => keys.push(...list.getEntries().map((one) => one.duration)))
+    .observe({ type: "event", durationThreshold: 16 });
+}"""
+
+
+def _long() -> Script:
+    events = [text(WORDS[place % len(WORDS)], first=place == 0) for place in range(TOKENS)]
+    steps: list[bytes | float] = []
+    for place in range(0, TOKENS, 20):
+        steps += [b"".join(events[place : place + 20]), 0.02]
+    return script(*steps, finish(), usage(said=TOKENS), DONE)
+
+
+async def _type(page: Page) -> str:
+    """Write in the composer for as long as all four answers come."""
+    written = ""
+    await expect(page.locator(".answer[aria-busy]")).to_have_count(4)
+    while await page.locator(".answer[aria-busy]").count() == 4:
+        written += "typing "
+        await page.keyboard.type("typing ", delay=10)
+    await expect(page.locator(".answer[aria-busy]")).to_have_count(0, timeout=20_000)
+    return written
+
+
+def _tasks(trace: bytes) -> list[tuple[float, float]]:
+    """The tasks of the page's main thread: milliseconds by the clock, and of the processor."""
+    events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
+    main = {
+        (e["pid"], e["tid"]) for e in events if e["name"] == "thread_name" and e["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [e for e in events if e["name"].endswith("RunTask") and (e["pid"], e["tid"]) in main and "tdur" in e]
+    return [(task["dur"] / 1000, task["tdur"] / 1000) for task in tasks]
+
+
+async def test_four_answers_of_2000_tokens_make_no_long_task_and_keys_are_seen_at_once(
+    page: Page, site: Site, browser: Browser
+):
+    site.upstream.scripts = [_long()]
+    await enter(page, site)
+    for _ in range(3):
+        await page.get_by_role("button", name="Compare").click()
+    await page.evaluate(WATCH)
+    await page.get_by_label("Message", exact=True).fill("Go")
+    await browser.start_tracing(page=page, categories=["toplevel"])
+    await page.keyboard.press("Control+Enter")
+    written = await _type(page)
+    tasks = _tasks(await browser.stop_tracing())
+    await expect(page.get_by_label("Message", exact=True)).to_have_value(written)
+    for place in (1, 2, 3, 4):
+        await expect(messages(column(page, place))).to_have_count(2)
+        await expect(column(page, place).get_by_text(f"{TOKENS:,} out")).to_be_visible()
+        assert await column(page, place).locator(".code-block").count() == TOKENS // len(WORDS)
+    longest = max(cpu for _, cpu in tasks)
+    stretched = max(1, sum(wall for wall, _ in tasks) / sum(cpu for _, cpu in tasks))
+    slowest = max(await page.evaluate("keys"), default=0)
+    print(f"longest task {longest:.0f} ms, slowest key {slowest:.0f} ms on a clock {stretched:.1f} times too fast")
+    assert longest < 100
+    assert slowest / stretched < 100
