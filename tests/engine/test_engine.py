@@ -364,3 +364,5 @@ async def test_the_figures_add_up(start: Start) -> None:
     assert cached > 0
     assert lines[f"tertulia_engine_cached_tokens_total{label}"] == str(cached)
     assert float(lines[f"tertulia_engine_kv_used_ratio{label}"]) == 0
+    (made,) = (line for line in lines if line.startswith('tertulia_engine_info{model="tiny/smollm2",openvino="'))
+    assert 'weights="' in made and f'context="{engine.context}"' in made and 'cpu=""' not in made

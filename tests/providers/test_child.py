@@ -75,6 +75,23 @@ async def test_starting_does_not_wait_and_a_chat_does(make: Make):
     assert "tertulia_engine_things 3" in await child.metrics()
 
 
+async def test_it_tells_how_it_is_since_when_and_how_often_it_died(make: Make):
+    child = make(pause=0.01)
+    told = child.tell()
+    assert (told.state, told.memory, told.deaths, told.why) == ("stopped", None, 0, "")
+    child.start()
+    assert child.tell().state == "loading"
+    await text(child, "one")
+    told = child.tell()
+    assert (told.id, told.state, told.deaths, told.why) == (child.name, "ready", 0, "")
+    assert told.memory and told.memory > 1 << 20
+    assert told.since == pytest.approx(time.time(), abs=5)
+    assert child.pid
+    os.kill(child.pid, signal.SIGKILL)
+    await until(lambda: child.tell().deaths == 1 and child.ready, 10)
+    assert "SIGKILL" in child.tell().why
+
+
 async def test_a_chat_does_not_wait_for_ever(make: Make):
     child = make("--load", "30", first_timeout=0.3)
     child.start()

@@ -22,10 +22,12 @@ Running servers know of new and revoked tokens at once, without a restart. Only 
 a token is kept: it is shown when it is made, and never again."""
 _NEW = """Make a token and write it to standard output, this once.
 
-With the permission inference it may ask models, with admin see /metrics and /status; for
-both, give the option twice. Once a token has spent its cap, its chats are refused with
-status 402. Spending is known where prices are, and an answer that runs is not cut off, so
-that a few at once may end a little over it."""
+With the permission inference it may ask models, with admin see /metrics and /status, and
+see, make and revoke tokens at /settings/tokens; for both, give the option twice.
+
+Once a token has spent its cap, its chats are refused with status 402. Spending is known
+where prices are, and an answer that runs is not cut off, so that a few at once may end a
+little over it."""
 _FILE = "a configuration file, not the usual one"
 _LIST = "List the tokens: what they may, until when, what they have spent, whether they are live."
 _REVOKE = "Revoke a token, for good: from now on requests that bring it are refused with status 401."

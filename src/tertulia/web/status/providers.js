@@ -52,7 +52,7 @@ function told({ ago, error_ago: since, rest, ...one }) {
 function state({ one, process }) {
   if (process && process.state !== "ready") {
     const word = process.state === "stopped" && !process.why ? "starts when it is asked" : process.state;
-    return [h("span", { class: "chip warn" }, word), process.why && h("div", {}, process.why)];
+    return [h("span", { class: process.why ? "chip warn" : "chip" }, word), process.why && h("div", {}, process.why)];
   }
   if (!one) return h("span", { class: "chip" }, "can be asked");
   if (one.rest !== null) {

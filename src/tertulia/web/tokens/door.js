@@ -7,8 +7,8 @@ const WORDS = {
   open: "Nobody needs a token yet: whatever runs on this machine may ask. As soon as there is one token, every request " +
     "must bring one, and that stays so when the last is revoked.",
   locked: "Every request must bring a token.",
-  anybody: "This server was started with --open: anybody may ask without a token. A token counts what its owner spends, " +
-    "and to see this page and the status takes one with the permission admin.",
+  anybody: "This server was started with --open: anybody may ask without a token. A token counts what its owner spends. " +
+    "Once there is one, to see this page and the status takes one with the permission admin.",
 };
 
 /** A notice of how the door is: `told` is what GET /api/tokens says. */
