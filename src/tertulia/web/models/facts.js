@@ -7,12 +7,16 @@ const STATES = ["live", "error", "no key"]; // who can be asked comes first
 
 const now = (entry) => entry.providers.filter((one) => one.status === "live");
 
-/** An entry as the server sends it, with the fields that it leaves out where they are empty. */
+/** An entry as the server sends it, with the fields that it leaves out where they are empty; and what it is found by,
+ * the same for every letter that is typed. */
 export function whole(entry) {
   const empty = { description: "", licence: "", aliases: [], input: [], output: [], context_length: 0, trending: 0 };
   const providers = (entry.providers ?? []).map((one) => ({ status: "live", capabilities: {}, probed: {}, ...one }));
   providers.sort((a, b) => STATES.indexOf(a.status) - STATES.indexOf(b.status));
-  return { ...empty, released: "", parameters: 0, status: "", bytes: 0, fetch: 0, ...entry, providers };
+  const full = { ...empty, released: "", parameters: 0, status: "", bytes: 0, fetch: 0, ...entry, providers };
+  full.text = [full.id, ...full.aliases, full.description].join(" ").toLowerCase();
+  full.tags = tags(full);
+  return full;
 }
 
 /** Those who can be asked now; where nobody can, all who serve it. */
@@ -41,7 +45,7 @@ export function speed(entry) {
 }
 
 /** The words that `filter` finds it by. */
-export function tags(entry) {
+function tags(entry) {
   return [task(entry), "conversational", entry.recommended && "recommended", tools(entry) && "tools",
     forms(entry) && "structured-output", entry.licence && `license:${entry.licence.toLowerCase()}`].filter(Boolean);
 }

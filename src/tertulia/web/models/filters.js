@@ -24,7 +24,8 @@ export function filterPanel(change) {
     element,
     /** Show `state` over `entries`. The focus stays where it was. */
     show(state, entries) {
-      const count = (part) => entries.filter((entry) => matches(entry, { ...state, ...part })).length;
+      const left = (part) => entries.filter((entry) => matches(entry, { ...state, ...part })).length;
+      const count = (part) => (entries.length ? number(left(part)) : "");
       const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
       const scroll = place.querySelector(".providers")?.scrollTop ?? 0;
       fill(place, tasks(state, count, change), abilities(state, count, change), providers(state, entries, count, change));
@@ -38,7 +39,7 @@ export function filterPanel(change) {
 function option(kind, name, id, label, checked, count, act) {
   const input = h("input", { type: kind, name, id: `filter-${name}-${id}`, checked, on: { change: act } });
   return h("label", { class: "check" }, input, h("span", { class: "label" }, label),
-    h("span", { class: "faint small" }, number(count)));
+    h("span", { class: "faint small" }, count));
 }
 
 function group(title, ...options) {

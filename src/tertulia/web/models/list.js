@@ -19,7 +19,7 @@ export function modelList() {
     near.unobserve(more); // what is in sight already is told only to whoever begins to look
     near.observe(more);
   };
-  const near = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && draw(), { rootMargin: "600px" });
+  const near = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && draw(), { rootMargin: "1200px" });
   items.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const links = [...items.querySelectorAll("h2 a")];

@@ -27,13 +27,14 @@ export function providerTable(entry) {
 function row(entry, one, best) {
   const [kind, word] = STATES[one.status] ?? ["", one.status];
   const price = one.pricing;
+  const room = one.context_length ?? (one.provider === "local" && entry.context_length);
   return h("tr", {},
     h("th", { scope: "row" }, one.provider === "local" ? "this machine" : one.provider,
       one.is_model_author && h("span", { class: "chip" }, "its author")),
     h("td", {}, h("span", { class: `chip ${kind}` }, word), one.why && h("div", { class: "small soft why" }, one.why)),
     figure(price && money(price.input)),
     figure(price && money(price.output), best.output === one),
-    figure(one.context_length && context(one.context_length), false, number(one.context_length ?? 0)),
+    figure(room && context(room), false, number(room || 0)),
     figure(one.first_token_latency_ms && duration(one.first_token_latency_ms), best.latency === one),
     figure(one.throughput && number(Math.round(one.throughput)), best.speed === one),
     able(one.supports_tools), able(one.supports_structured_output),

@@ -1,6 +1,6 @@
 // The address holds what is looked for, in the words of the Hub's own page; and which models that means.
 
-import { cheapest, local, speed, tags, task, warm } from "/assets/models/facts.js";
+import { cheapest, local, speed, task, warm } from "/assets/models/facts.js";
 
 export const SORTS = {
   trending: "Trending",
@@ -53,10 +53,8 @@ export function matches(entry, state) {
   if (state.task && state.task !== task(entry)) return false;
   if (state.author && entry.id.split("/")[0].toLowerCase() !== state.author.toLowerCase()) return false;
   if (state.providers.length && !state.providers.some((name) => serves(entry, name))) return false;
-  const known = tags(entry);
-  if (!state.filters.every((tag) => known.includes(tag.toLowerCase()))) return false;
-  const text = [entry.id, ...entry.aliases, entry.description].join(" ").toLowerCase();
-  return state.search.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+  if (!state.filters.every((tag) => entry.tags.includes(tag.toLowerCase()))) return false;
+  return state.search.toLowerCase().split(/\s+/).every((word) => entry.text.includes(word));
 }
 
 function serves(entry, name) {
