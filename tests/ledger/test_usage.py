@@ -150,15 +150,16 @@ async def test_what_there_is_no_room_for_is_counted_and_told_once(ledger: Ledger
     assert ledger.lost == 50
 
 
-async def test_a_bad_entry_doesnt_keep_the_others_out(path: Path, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("entries", [9, 2 * usage.AT_ONCE + 7])
+async def test_a_bad_entry_doesnt_keep_the_others_out(path: Path, caplog: pytest.LogCaptureFixture, entries: int):
     async with Ledger(path) as ledger:
-        for number in range(9):
+        for number in range(entries):
             ledger.spend(spent())
-            if number in (2, 5):
+            if number in (2, entries - 4):
                 ledger.spend(spent(cost=1 << 70) if number == 2 else spent(model="\ud800"))
     assert ledger.lost == 2 and "can't be written" in caplog.text and "2 entries" in caplog.text
     (total,) = await read(path)
-    assert total.requests == 9
+    assert total.requests == entries
 
 
 async def test_at_the_end_a_locked_file_keeps_nobody_for_long(

@@ -19,12 +19,19 @@ log = logging.getLogger("tertulia.ledger")
 ROOM = 10_000
 """Entries that wait at most; more are lost."""
 BATCH = 1_000
+AT_ONCE = 50
+"""Entries that are written by one statement: after each the thread has to wait for the event loop's."""
 GATHER = 0.4
 """Seconds that a batch gathers for."""
 PAUSE = 1.0
 """Seconds until what could not be written is tried again."""
 LAST = 10.0
 """Seconds that the last entries have, at the end."""
+_INSERT = (
+    "INSERT INTO usage(time, request_id, token, caller, model, provider, prompt_tokens, completion_tokens, cost, "
+    "estimated, outcome, seconds) VALUES "
+)
+_PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PASSED_ON = frozenset({"failed_over", "continued"})
 _KEYS = {
     "token": "CASE WHEN token THEN caller || ' (' || token || ')' ELSE caller END",
@@ -146,11 +153,10 @@ def costs(batch: Iterable[Entry]) -> dict[int, int]:
 def _insert(connection: sqlite3.Connection, batch: list[Entry]) -> None:
     spent = costs(batch)
     with writing(connection):
-        connection.executemany(
-            "INSERT INTO usage(time, request_id, token, caller, model, provider, prompt_tokens, completion_tokens, "
-            "cost, estimated, outcome, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [_row(moment, entry) for moment, entry in batch],
-        )
+        for start in range(0, len(batch), AT_ONCE):
+            rows = [_row(moment, entry) for moment, entry in batch[start : start + AT_ONCE]]
+            values = [value for row in rows for value in row]
+            connection.execute(_INSERT + ", ".join([_PLACES] * len(rows)), values)
         connection.executemany(
             "UPDATE tokens SET spent = spent + ? WHERE id = ?", [(cost, token) for token, cost in spent.items()]
         )
