@@ -49,18 +49,16 @@ function head(entry) {
 /** Why it can't be asked, and what would change that. */
 function missing(entry) {
   if (warm(entry)) return null;
-  const keyless = entry.providers.filter((one) => one.status === "no key");
-  const failing = entry.providers.filter((one) => one.status === "error");
+  const keyless = entry.providers.some((one) => one.status === "no key");
   const ways = [
-    ...keyless.map((one) => h("li", {}, h("b", {}, one.provider), `: ${one.why}`)),
-    ...failing.map((one) => h("li", {}, h("b", {}, one.provider), `: ${one.why}`)),
+    ...entry.providers.map((one) => h("li", {}, h("b", {}, one.provider), `: ${one.why}`)),
     entry.runs && h("li", {}, h("b", {}, "this machine"), ": fetch it with ", h("code", {}, `tertulia pull ${entry.id}`)),
   ].filter(Boolean);
   const known = entry.catalog && !entry.runs ? " The engine here is not built for its family." : "";
   return h("div", { class: "notice warn stack" },
-    h("p", {}, ways.length ? "Nobody can be asked for it yet. One of these is enough:" : `Nobody is known to serve it.${known}`),
+    h("p", {}, ways.length ? "Nobody can be asked for it yet:" : `Nobody is known to serve it.${known}`),
     ways.length > 0 && h("ul", {}, ways),
-    keyless.length > 0 && h("p", {}, "A key is read when ", h("code", {}, "tertulia serve"), " starts."),
+    keyless && h("p", {}, "A key is read when ", h("code", {}, "tertulia serve"), " starts."),
     !ways.length && h("p", {}, "Any server that speaks OpenAI's dialect can, once the configuration names it, with this model, under ",
       h("code", {}, "[providers.NAME]"), "."));
 }
