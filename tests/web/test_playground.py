@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from playwright.async_api import Page, expect
 
-from upstream import STALL, refusal, script, stream, text as piece
 from gateway import MODEL, SEEING, Site
+from upstream import STALL, refusal, script, stream
+from upstream import text as piece
 from web.playing import asked, column, enter, messages, said, say
 
 

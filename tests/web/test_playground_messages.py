@@ -7,7 +7,8 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from gateway import SEEING, Site
-from upstream import DONE, STALL, delta, finish, script, stream, text as piece, usage
+from upstream import DONE, STALL, delta, finish, script, stream, usage
+from upstream import text as piece
 from web.playing import asked, column, enter, messages, more, said, say, text
 
 PNG = base64.b64decode(

@@ -3,86 +3,102 @@
 import { say } from "/assets/shared/dom.js";
 import { offer } from "/assets/playground/notes.js";
 import { busy, stop } from "/assets/playground/run.js";
-import { copyChat, MOST_CHATS, newMessage, newSession, nextRole, openCalls, resultsFor, title } from "/assets/playground/state.js";
+import { copyChat, newMessage, newSession, nextRole } from "/assets/playground/state.js";
+import { openCalls, resultsFor, title } from "/assets/playground/state.js";
 
-/** The acts upon the messages of `chat`; `column()` gives its view, `app` is the page's. */
-export function actsOn(chat, app, column) {
-  const drawn = (focus) => {
-    app.changed(chat);
-    column().draw();
-    if (focus) column().focus(focus);
-  };
-
-  /** Put `messages` in the place of those there are, with a way back. */
-  function replace(messages, told) {
-    const before = chat.messages;
-    chat.messages = messages;
-    offer(told, () => {
-      stop(chat);
-      chat.messages = before;
-      drawn();
-    });
+/** The acts upon the messages of `chat`, which `column` shows; `app` is the page's. */
+export class Acts {
+  constructor(chat, app, column) {
+    Object.assign(this, { chat, app, column });
   }
 
-  return {
-    chat,
-    app,
-    changed: () => app.changed(chat),
-    drawn,
-    busy: () => busy(chat),
+  /** Something in the conversation is another than it was. */
+  changed() {
+    this.app.changed(this.chat);
+  }
 
-    insert(message, offset) {
-      const at = message ? chat.messages.indexOf(message) + offset : chat.messages.length;
-      const made = newMessage(nextRole(chat.messages[at - 1]));
-      chat.messages.splice(at, 0, made);
-      drawn(made);
-    },
+  /** The same, and it is to be seen. `focus` is the message to be in then. */
+  drawn(focus = null) {
+    this.changed();
+    this.column.draw();
+    if (focus) this.column.focus(focus);
+  }
 
-    move(message, by) {
-      const from = chat.messages.indexOf(message);
-      const to = from + by;
-      if (to < 0 || to >= chat.messages.length || busy(chat)) return;
-      chat.messages.splice(from, 1);
-      chat.messages.splice(to, 0, message);
-      drawn(message);
-      say(`Message ${to + 1} of ${chat.messages.length}`);
-    },
+  /** Put a new message before `message` (`offset` 0) or behind it (1); without one, at the end. */
+  insert(message, offset) {
+    const { messages } = this.chat;
+    const at = message ? messages.indexOf(message) + offset : messages.length;
+    const made = newMessage(nextRole(messages[at - 1]));
+    messages.splice(at, 0, made);
+    this.drawn(made);
+  }
 
-    remove(message) {
-      if (message.pending) stop(chat);
-      const at = chat.messages.indexOf(message);
-      replace(chat.messages.filter((one) => one !== message), "Message deleted.");
-      drawn(chat.messages[Math.min(at, chat.messages.length - 1)] ?? true);
-    },
+  move(message, by) {
+    const { messages } = this.chat;
+    const from = messages.indexOf(message);
+    const to = from + by;
+    if (to < 0 || to >= messages.length || busy(this.chat)) return;
+    messages.splice(from, 1);
+    messages.splice(to, 0, message);
+    this.drawn(message);
+    say(`Message ${to + 1} of ${messages.length}`);
+  }
 
-    /** Ask anew from `message` on: what came after it goes, and it itself if it is an answer. */
-    again(message) {
-      stop(chat);
-      const at = chat.messages.indexOf(message) + (message.role === "assistant" ? 0 : 1);
-      if (at < chat.messages.length) replace(chat.messages.slice(0, at), "Asked again from here.");
-      app.ask(chat);
-    },
+  remove(message) {
+    const at = this.chat.messages.indexOf(message);
+    if (message.pending) stop(this.chat);
+    this.#replace(this.chat.messages.filter((one) => one !== message), "Message deleted.");
+    this.drawn(this.chat.messages[at] ?? this.chat.messages.at(-1) ?? true);
+  }
 
-    /** Have `message`, which is the assistant's, go on; what comes after it goes. */
-    goOn(message) {
-      stop(chat);
-      const at = chat.messages.indexOf(message) + 1;
-      if (at < chat.messages.length) replace(chat.messages.slice(0, at), "What came after it is gone.");
-      app.ask(chat, message);
-    },
+  clear() {
+    stop(this.chat);
+    this.#replace([], "All messages are deleted.");
+    this.drawn(true);
+  }
 
-    branch(message, where) {
-      const copy = copyChat(chat, message);
-      if (where === "session") app.open(newSession([copy], `${title(app.session)} (branch)`.slice(0, 200)));
-      else if (app.session.chats.length < MOST_CHATS) app.add(copy, chat);
-      else say(`There are ${MOST_CHATS} conversations beside each other already.`);
-    },
+  /** Ask anew from `message` on: what came after it goes, and it itself if it is an answer. */
+  again(message) {
+    stop(this.chat);
+    this.#cut(message, message.role === "assistant" ? 0 : 1, "Asked again from here.");
+    this.app.ask(this.chat);
+  }
 
-    /** Add tool messages for the calls of `message`, to be filled in. */
-    results(message) {
-      const made = resultsFor(openCalls(chat, message));
-      chat.messages.splice(chat.messages.indexOf(message) + 1, 0, ...made);
-      drawn(made[0]);
-    },
-  };
+  /** Have `message`, which is the assistant's, go on; what comes after it goes. */
+  goOn(message) {
+    stop(this.chat);
+    this.#cut(message, 1, "What came after it is gone.");
+    this.app.ask(this.chat, message);
+  }
+
+  /** What is here up to `message`, as another conversation in a "column" or in a "session" of its own. */
+  branch(message, where) {
+    const { chat, app } = this;
+    const copy = copyChat(chat, message);
+    if (where === "column") app.add(copy, chat);
+    else app.open(newSession([copy], `${title(app.session)} (branch)`));
+  }
+
+  /** Add tool messages for the calls of `message`, to be filled in. */
+  results(message) {
+    const made = resultsFor(openCalls(this.chat, message));
+    this.chat.messages.splice(this.chat.messages.indexOf(message) + 1, 0, ...made);
+    this.drawn(made[0]);
+  }
+
+  #cut(message, offset, told) {
+    const at = this.chat.messages.indexOf(message) + offset;
+    if (at < this.chat.messages.length) this.#replace(this.chat.messages.slice(0, at), told);
+  }
+
+  /** Put `messages` in the place of those there are, with a way back. */
+  #replace(messages, told) {
+    const before = this.chat.messages;
+    this.chat.messages = messages;
+    offer(told, () => {
+      stop(this.chat);
+      this.chat.messages = before;
+      this.drawn();
+    });
+  }
 }

@@ -20,7 +20,7 @@ function readSession(plain, at) {
   object(plain, at);
   if (!Array.isArray(plain.chats)) throw new Error(`${at}: "chats" has to be a list of conversations`);
   if (plain.chats.length < 1 || plain.chats.length > MOST_CHATS) {
-    throw new Error(`${at}: there are ${plain.chats.length} conversations in "chats", and there may be 1 to ${MOST_CHATS}`);
+    throw new Error(`${at}: "chats" holds ${plain.chats.length} conversations, and may hold 1 to ${MOST_CHATS}`);
   }
   const now = Date.now();
   const session = {
@@ -65,7 +65,8 @@ function readContent(content, at) {
   if (!Array.isArray(content)) throw new Error(`${at}: "content" has to be text or a list of parts`);
   for (const part of content) {
     object(part, `${at}: a part of "content"`);
-    if (!PLAIN.includes(part.type)) throw new Error(`${at}: a part has the type ${JSON.stringify(part.type)}; text and image_url are known`);
+    const known = PLAIN.includes(part.type);
+    if (!known) throw new Error(`${at}: a part is of type ${JSON.stringify(part.type)}, not text or image_url`);
     if (part.type === "text") string(part.text, `${at}: the text of a part`);
     else string(part.image_url?.url, `${at}: the address of a picture`);
   }
@@ -81,7 +82,10 @@ function readCalls(calls, at) {
     return {
       id: string(call.id ?? "", `${at}: the id of a call`),
       type: "function",
-      function: { name: string(name, `${at}: the name of a call`), arguments: string(given ?? "", `${at}: the arguments of a call`) },
+      function: {
+        name: string(name, `${at}: the name of a call`),
+        arguments: string(given ?? "", `${at}: the arguments of a call`),
+      },
     };
   });
 }
@@ -91,9 +95,12 @@ function readAnswer(plain, message) {
   if (typeof plain !== "object" || !Array.isArray(plain.choices)) return undefined;
   const { choices: _, usage, model, provider, started, first, ended, finish } = plain;
   const kept = {};
-  for (const [name, value] of Object.entries({ started, first, ended })) if (Number.isFinite(value)) kept[name] = value;
-  for (const [name, value] of Object.entries({ model, provider, finish })) if (typeof value === "string") kept[name] = value;
-  if (usage && typeof usage === "object") kept.usage = usage;
+  const keep = (values, fits) => {
+    for (const [name, value] of Object.entries(values)) if (fits(value)) kept[name] = value;
+  };
+  keep({ started, first, ended }, Number.isFinite);
+  keep({ model, provider, finish }, (one) => typeof one === "string");
+  keep({ usage }, (one) => one && typeof one === "object" && Number.isFinite(one.completion_tokens));
   return answerOf(message, kept);
 }
 
@@ -101,8 +108,8 @@ function readAnswer(plain, message) {
 export function answerOf(message, more = {}) {
   const { content, reasoning = "", tool_calls: calls = [] } = message;
   const text = typeof content === "string" ? content : "";
-  const choice = { index: 0, content: text, reasoning, tool_calls: calls, refusal: "", logprobs: [], finish_reason: null };
-  return { choices: [choice], ...more };
+  const choice = { index: 0, content: text, reasoning, tool_calls: calls, refusal: "", logprobs: [] };
+  return { choices: [{ ...choice, finish_reason: null }], ended: 1, ...more };
 }
 
 function object(value, at) {

@@ -1,149 +1,179 @@
 // One conversation: its model, its system prompt, its messages, its foot.
 
 import { fill, h, tool } from "/assets/shared/dom.js";
-import { actsOn } from "/assets/playground/acts.js";
-import { area } from "/assets/playground/area.js";
+import { Acts } from "/assets/playground/acts.js";
+import { area, setArea } from "/assets/playground/area.js";
 import { short } from "/assets/playground/cards.js";
 import { menu } from "/assets/playground/menu.js";
-import { messageView, offerResults } from "/assets/playground/message.js";
-import { picker } from "/assets/playground/picker.js";
+import { MessageView, offerResults } from "/assets/playground/message.js";
+import { Picker } from "/assets/playground/picker.js";
+import { press } from "/assets/playground/press.js";
 import { busy, stop } from "/assets/playground/run.js";
 import { copyChat, failed, MOST_CHATS } from "/assets/playground/state.js";
 
-const NEAR = 48;
+const NEAR = 48; // pixels from the end at which one reads along
 const EXAMPLES = {
   "Explain something": "Explain what a hash table is in three sentences, for somebody who has never written a program.",
   "Write code": "Write a Python function that tells whether a word is a palindrome, with two examples of its use.",
-  "Sum up a text": "Sum this up in one sentence:\n\nThe tertulia was a gathering of friends in a café, on the same evening of each week, to talk about books, politics or nothing in particular. Nobody was host and nobody was guest.",
+  "Sum up a text":
+    "Sum this up in one sentence:\n\nThe tertulia was a gathering of friends in a café, on the same evening of each " +
+    "week, to talk about books, politics or nothing in particular. Nobody was host and nobody was guest.",
 };
 
-/** A view of `chat`: {element, draw(), progress(message), place(n, of), update(), focus(message), tell(problems)}. */
-export function columnView(chat, app) {
-  const views = new Map();
-  const acts = actsOn(chat, app, () => column);
-  const choice = picker(chat, () => {
-    label();
-    app.changed(chat);
-    app.panel.redraw(chat);
-  });
-  const badge = h("span", { class: "badge" });
-  const system = area(chat.system, (text) => {
-    chat.system = text;
-    app.changed(chat);
-  }, { class: "system", placeholder: "What the model is told before anything else" });
-  const list = h("ol", { class: "messages" });
-  const empty = h("div", { class: "empty" });
-  const trouble = h("div", { class: "trouble", role: "alert" });
-  const foot = h("div", { class: "row foot" });
-  const inner = h("div", { class: "inner" },
-    h("label", { class: "field prompt" }, h("span", {}, "System prompt"), system), empty, list, trouble, foot);
-  const scroller = h("div", { class: "scroller", tabIndex: -1 }, inner);
-  const element = h("section", { class: "column" },
-    h("header", { class: "chooser" }, badge, ...choice.elements,
-      tool("settings", "Settings of this conversation", () => app.panel.show("settings", chat)),
-      tool("code", "Code of this conversation", () => app.panel.show("code", chat)),
-      menu("More for this conversation", items)),
-    scroller);
-  let number = 1;
-  let stuck = true;
+/** The view of `chat`; `app` is the page's. */
+export class Column {
+  #views = new Map();
+  #stuck = true;
+  #number = 1;
+  #badge = h("span", { class: "badge" });
+  #list = h("ol", { class: "messages" });
+  #empty = h("div", { class: "empty" });
+  #trouble = h("div", { class: "trouble", role: "alert" });
+  #foot = h("div", { class: "row foot" });
 
-  function items() {
-    const alone = app.session.chats.length === 1;
+  constructor(chat, app) {
+    this.chat = chat;
+    this.app = app;
+    this.acts = new Acts(chat, app, this);
+    this.picker = new Picker(chat, () => this.#chosen());
+    this.system = area(chat.system, (text) => this.#instruct(text), {
+      class: "system", placeholder: "What the model is told before anything else",
+    });
+    this.scroller = this.#scroller();
+    this.element = h("section", { class: "column" },
+      h("header", { class: "chooser" }, this.#badge, this.picker.elements,
+        tool("settings", "Settings of this conversation", () => app.panel.show("settings", chat)),
+        tool("code", "Code of this conversation", () => app.panel.show("code", chat)),
+        menu("More for this conversation", () => this.#items())),
+      this.scroller);
+    this.#label();
+  }
+
+  /** Show all messages as they are now. */
+  draw() {
+    const { messages } = this.chat;
+    for (const [id, view] of this.#views) {
+      if (messages.includes(view.message)) continue;
+      view.element.remove();
+      this.#views.delete(id);
+    }
+    messages.forEach((message, place) => {
+      if (!this.#views.has(message.id)) this.#views.set(message.id, new MessageView(message, this.acts));
+      const view = this.#views.get(message.id);
+      const there = this.#list.children[place] ?? null;
+      if (there !== view.element) this.#list.insertBefore(view.element, there);
+      view.place(place + 1);
+    });
+    setArea(this.system, this.chat.system);
+    this.#below();
+  }
+
+  /** The answer in `message` got on. */
+  progress(message) {
+    this.#views.get(message.id)?.update();
+  }
+
+  /** The answer in `message` has begun or is over. */
+  turned(message) {
+    fill(this.#trouble);
+    if (message.pending) this.#stuck = true;
+    this.draw();
+    this.#views.get(message.id)?.draw();
+  }
+
+  /** Be the conversation number `at`, of `all`. */
+  place(at, all) {
+    this.#number = at;
+    this.#badge.hidden = all === 1;
+    this.#label();
+  }
+
+  /** More is known of the models. */
+  update() {
+    this.picker.draw();
+    this.#label();
+  }
+
+  focus(message) {
+    (this.#views.get(message.id) ?? this.scroller).focus();
+  }
+
+  /** Say why nothing was sent; [] takes it away. */
+  tell(problems) {
+    const show = () => this.app.panel.show("settings", this.chat);
+    fill(this.#trouble, !problems.length ? null : h("div", { class: "error" }, h("p", {}, "Not sent:"),
+      h("ul", {}, problems.map(({ field, message }) => h("li", {}, h("code", {}, field), ` ${message}`))),
+      press("Open the settings", show)));
+  }
+
+  #scroller() {
+    const inner = h("div", { class: "inner" },
+      h("label", { class: "field prompt" }, h("span", {}, "System prompt"), this.system),
+      this.#empty, this.#list, this.#trouble, this.#foot);
+    const scroller = h("div", { class: "scroller", tabIndex: -1 }, inner);
+    const look = () => {
+      this.#stuck = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+    };
+    scroller.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(() => {
+      if (this.#stuck && busy(this.chat)) scroller.scrollTop = scroller.scrollHeight;
+    }).observe(inner);
+    return scroller;
+  }
+
+  #items() {
+    const { chat, app } = this;
+    const { length } = app.session.chats;
+    const copied = () => app.add(copyChat(chat), chat);
     return [
-      { label: "Copy into a column", icon: "copy", act: () => app.add(copyChat(chat), chat), disabled: app.session.chats.length >= MOST_CHATS },
-      { label: "Delete all messages", icon: "remove", act: () => app.clear(chat), disabled: !chat.messages.length },
-      { label: "Close this conversation", icon: "close", act: () => app.close(chat), disabled: alone },
+      { label: "Copy into a column", icon: "copy", act: copied, disabled: length >= MOST_CHATS },
+      { label: "Delete all messages", icon: "remove", act: () => this.acts.clear(), disabled: !chat.messages.length },
+      { label: "Close this conversation", icon: "close", act: () => app.close(chat), disabled: length === 1 },
     ];
   }
 
-  function draw() {
-    const kept = new Set(chat.messages.map((message) => message.id));
-    for (const [id, { view }] of views) {
-      if (kept.has(id)) continue;
-      view.element.remove();
-      views.delete(id);
-    }
-    chat.messages.forEach((message, place) => {
-      if (views.get(message.id)?.message !== message) {
-        views.get(message.id)?.view.element.remove();
-        views.set(message.id, { message, view: messageView(message, acts) });
-      }
-      const { view } = views.get(message.id);
-      if (list.children[place] !== view.element) list.insertBefore(view.element, list.children[place] ?? null);
-      view.place(place + 1);
-    });
-    if (system.value !== chat.system) system.value = chat.system;
-    below();
+  #instruct(text) {
+    this.chat.system = text;
+    this.app.changed(this.chat);
   }
 
-  function below() {
-    const last = chat.messages.at(-1);
-    const idle = !busy(chat);
-    element.classList.toggle("busy", !idle);
-    fill(empty, ...(last ? [] : welcome(app, number)));
-    list.hidden = !last;
-    fill(foot, ...(idle ? [
+  #chosen() {
+    this.#label();
+    this.app.changed(this.chat);
+    this.app.redraw(this.chat);
+  }
+
+  #label() {
+    this.#badge.textContent = this.#number;
+    this.element.setAttribute("aria-label", `Conversation ${this.#number}: ${short(this.chat.model)}`);
+  }
+
+  #below() {
+    const last = this.chat.messages.at(-1);
+    this.#list.hidden = !last;
+    fill(this.#empty, last ? null : this.#welcome());
+    fill(this.#foot, busy(this.chat) ? press("Stop", () => stop(this.chat), { draw: "stop" }) : this.#offers(last));
+  }
+
+  #offers(last) {
+    const { chat, app, acts } = this;
+    const ask = (label) => press(label, () => app.ask(chat), { class: "primary" });
+    return [
       offerResults(chat.messages.findLast((message) => message.tool_calls?.length), acts),
-      last && failed(last) && h("button", { type: "button", class: "primary", on: { click: () => app.ask(chat) } }, "Try again"),
-      last && ["user", "tool"].includes(last.role) && h("button", { type: "button", class: "primary", on: { click: () => app.ask(chat) } }, "Get an answer"),
-      h("button", { type: "button", class: "quiet", on: { click: () => acts.insert(null, 0) } }, "Add a message"),
-    ] : [h("button", { type: "button", on: { click: () => stop(chat) } }, "Stop")]));
+      last && failed(last) && ask("Try again"),
+      last && ["user", "tool"].includes(last.role) && ask("Get an answer"),
+      press("Add a message", () => acts.insert(null, 0), { class: "quiet" }),
+    ];
   }
 
-  function label() {
-    badge.textContent = number;
-    element.setAttribute("aria-label", `Conversation ${number}: ${short(chat.model)}`);
+  #welcome() {
+    if (this.#number > 1) return h("p", { class: "faint" }, "Nothing here yet: what you write below comes here, too.");
+    const examples = Object.entries(EXAMPLES);
+    return [
+      h("h2", {}, "What would you like to try?"),
+      h("p", { class: "soft" }, "Write below, or begin with one of these. Nothing is sent before you say so."),
+      h("div", { class: "row" },
+        examples.map(([name, text]) => press(name, () => this.app.composer.write(text), { title: text }))),
+    ];
   }
-
-  scroller.addEventListener("scroll", () => {
-    stuck = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
-  }, { passive: true });
-  new ResizeObserver(() => {
-    if (stuck && busy(chat)) scroller.scrollTop = scroller.scrollHeight;
-  }).observe(inner);
-
-  const column = {
-    chat,
-    element,
-    draw,
-    progress: (message) => views.get(message.id)?.view.update(),
-    /** The answer in `message` has begun or is over. */
-    turned(message) {
-      fill(trouble);
-      stuck ||= Boolean(message.pending);
-      draw();
-      views.get(message.id)?.view.draw();
-    },
-    place(at, of) {
-      number = at;
-      badge.hidden = of === 1;
-      label();
-      below();
-    },
-    update() {
-      choice.update();
-      label();
-    },
-    focus: (message) => (views.get(message.id)?.view ?? { focus: () => scroller.focus() }).focus(),
-    pick: () => choice.button.focus(),
-    tell: (problems) => fill(trouble, problems.length ? wrong(problems, () => app.panel.show("settings", chat)) : null),
-  };
-  label();
-  return column;
-}
-
-function wrong(problems, show) {
-  return h("div", { class: "error" }, h("p", {}, "Not sent:"),
-    h("ul", {}, problems.map(({ field, message }) => h("li", {}, h("code", {}, field), ` ${message}`))),
-    h("button", { type: "button", on: { click: show } }, "Open the settings"));
-}
-
-function welcome(app, number) {
-  if (number > 1) return [h("p", { class: "faint" }, "Nothing here yet: what you write below comes here, too.")];
-  return [
-    h("h2", {}, "What would you like to try?"),
-    h("p", { class: "soft" }, "Write below, or begin with one of these. Nothing is sent before you say so."),
-    h("div", { class: "row" }, Object.entries(EXAMPLES).map(([name, text]) =>
-      h("button", { type: "button", title: text, on: { click: () => app.composer.write(text) } }, name))),
-  ];
 }

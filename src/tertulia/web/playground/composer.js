@@ -1,121 +1,139 @@
 // Where the next message is written, and to whom it goes.
 
-import { fill, h, icon } from "/assets/shared/dom.js";
+import { fill, h, tool } from "/assets/shared/dom.js";
 import { area, setArea } from "/assets/playground/area.js";
 import { sees, short } from "/assets/playground/cards.js";
-import { askAddress, chooser, readFiles, receive, thumbs } from "/assets/playground/images.js";
+import { askAddress, chooseFiles, readFiles, receive, thumbs } from "/assets/playground/images.js";
 import { menu } from "/assets/playground/menu.js";
+import { press } from "/assets/playground/press.js";
 import { running, stopAll } from "/assets/playground/run.js";
 
-/** The composer: {element, draw(), draft(chat), write(text), clear(), focus()}. */
-export function composer(app) {
-  const text = area("", (value) => {
-    draft().text = value;
-    app.drafted();
-  }, { id: "prompt", placeholder: "Write a message", "aria-keyshortcuts": "Control+Enter" });
-  const pictures = h("div", {});
-  const remark = h("p", { class: "small warn", role: "status" });
-  const targets = h("fieldset", { class: "targets" });
-  const send = h("button", { type: "button", class: "primary", title: "Ctrl+Enter", on: { click: () => app.send() } }, icon("send"), "Send");
-  const halt = h("button", { type: "button", class: "halt", title: "Esc", on: { click: stopAll } }, icon("stop"), h("span", {}, "Stop all"));
-  const element = h("form", { class: "composer", "aria-label": "Next message", on: { submit: (event) => event.preventDefault() } },
-    pictures, h("label", { class: "unseen", for: "prompt" }, "Message"), text, remark,
-    h("div", { class: "row" },
-      chooser(attach).button,
-      menu("More to add", () => [{ label: "A picture's address", icon: "link", act: address }]),
-      targets, h("span", { class: "space" }), halt, send));
-  let target = "";
+/** The composer of the session that `app` shows; what is in it is the session's draft. */
+export class Composer {
+  #target = "";
+  #pictures = h("div", {});
+  #remark = h("p", { class: "small warn", role: "status" });
+  #targets = h("fieldset", { class: "targets" });
 
-  function draft() {
-    return (app.session.draft ??= { text: "", parts: [] });
+  constructor(app) {
+    this.app = app;
+    this.text = area("", (text) => this.#write(text), {
+      id: "prompt", placeholder: "Write a message", "aria-keyshortcuts": "Control+Enter",
+    });
+    this.halt = press("Stop all", stopAll, { draw: "stop", class: "halt", title: "Esc" });
+    const send = press("Send", () => app.send(), { draw: "send", class: "primary", title: "Ctrl+Enter" });
+    const address = { label: "A picture's address", icon: "link", act: () => this.#address() };
+    const submit = (event) => event.preventDefault();
+    this.element = h("form", { class: "composer", "aria-label": "Next message", on: { submit } },
+      this.#pictures, h("label", { class: "unseen", for: "prompt" }, "Message"), this.text, this.#remark,
+      h("div", { class: "row" },
+        tool("image", "Add pictures", () => chooseFiles((files) => this.attach(files))),
+        menu("More to add", () => [address]),
+        this.#targets, h("span", { class: "space" }), this.halt, send));
+    receive(this.element, (files) => this.attach(files));
   }
 
-  async function attach(files) {
-    const parts = await readFiles(files, draft().parts.length);
-    draft().parts.push(...parts);
-    changed();
+  /** Show the draft, and whom it can go to. */
+  draw() {
+    const { chats } = this.app.session;
+    if (!chats.some((chat) => chat.id === this.#target)) this.#target = "";
+    setArea(this.text, this.#draft().text);
+    this.#targets.hidden = chats.length < 2;
+    fill(this.#targets, chats.length < 2 ? null : this.#choices(chats));
+    this.#attached();
+    this.status();
   }
 
-  async function address() {
+  /** Some answer has begun or is over. */
+  status() {
+    const count = running().filter(({ session }) => session === this.app.session).length;
+    this.halt.hidden = !count;
+    const label = count > 1 ? "Stop all" : "Stop";
+    this.halt.lastChild.textContent = label;
+    this.halt.setAttribute("aria-label", label);
+  }
+
+  /** The conversations that it goes to. */
+  chosen() {
+    const { chats } = this.app.session;
+    return chats.filter((chat) => chat.id === this.#target || !this.#target);
+  }
+
+  /** The draft as far as it is for `chat`: {text, parts}, or null. */
+  draftFor(chat) {
+    return this.chosen().includes(chat) ? this.#draft() : null;
+  }
+
+  /** Put `text` into it. */
+  write(text) {
+    setArea(this.text, text);
+    this.#write(text);
+    this.focus();
+  }
+
+  clear() {
+    this.app.session.draft = { text: "", parts: [] };
+    this.draw();
+  }
+
+  focus() {
+    this.text.focus();
+  }
+
+  /** Add the pictures in `files`. */
+  async attach(files) {
+    const parts = await readFiles(files, this.#draft().parts.length);
+    this.#setParts([...this.#draft().parts, ...parts]); // what is there now: more may have come meanwhile
+  }
+
+  async #address() {
     const part = await askAddress();
-    if (part) draft().parts.push(part);
-    changed();
-    text.focus();
+    if (part) this.#setParts([...this.#draft().parts, part]);
+    this.focus();
   }
 
-  function changed() {
-    app.drafted();
-    attached();
+  #draft() {
+    return (this.app.session.draft ??= { text: "", parts: [] });
   }
 
-  function attached() {
-    const { parts } = draft();
-    fill(pictures, thumbs(parts, (part) => {
-      draft().parts = draft().parts.filter((one) => one !== part);
-      changed();
-      text.focus();
-    }));
-    const blind = parts.length ? chosen().filter((chat) => sees(chat.model) === false) : [];
-    remark.textContent = blind.length ? `${blind.map((chat) => short(chat.model)).join(" and ")}: takes no pictures, as far as the server knows.` : "";
+  #write(text) {
+    this.#draft().text = text;
+    this.app.drafted();
   }
 
-  function chosen() {
-    const { chats } = app.session;
-    const one = chats.find((chat) => chat.id === target);
-    return one ? [one] : chats;
+  #setParts(parts) {
+    this.#draft().parts = parts;
+    this.app.drafted();
+    this.#attached();
   }
 
-  function draw() {
-    const { chats } = app.session;
-    if (!chats.some((chat) => chat.id === target)) target = "";
-    setArea(text, draft().text);
-    fill(targets, ...(chats.length > 1 ? choices(chats) : []));
-    targets.hidden = chats.length < 2;
-    attached();
-    status();
+  #attached() {
+    const { parts } = this.#draft();
+    const remove = (part) => {
+      this.#setParts(this.#draft().parts.filter((one) => one !== part));
+      this.focus();
+    };
+    fill(this.#pictures, thumbs(parts, remove));
+    const blind = parts.length ? this.chosen().filter((chat) => sees(chat.model) === false) : [];
+    const names = blind.map((chat) => short(chat.model)).join(" and ");
+    this.#remark.textContent = names && `${names}: takes no pictures, as far as the server knows.`;
   }
 
-  function choices(chats) {
-    const choice = (id, label, told) => h("label", { title: told },
-      h("input", { type: "radio", name: "target", value: id, checked: id === target, "aria-label": told, on: { change: () => aim(id) } }), h("span", {}, label));
-    return [h("legend", { class: "unseen" }, "Send to"), h("span", { class: "faint small", "aria-hidden": "true" }, "To"),
+  #choices(chats) {
+    const choice = (id, label, told) => h("label", { title: told }, h("input", {
+      type: "radio", name: "target", value: id, checked: id === this.#target, "aria-label": told,
+      on: { change: () => this.#aim(id) },
+    }), h("span", {}, label));
+    return [
+      h("legend", { class: "unseen" }, "Send to"), h("span", { class: "faint small", "aria-hidden": "true" }, "To"),
       choice("", `all ${chats.length}`, `All ${chats.length} conversations`),
-      ...chats.map((chat, place) => choice(chat.id, String(place + 1), `Conversation ${place + 1}, ${short(chat.model)}`))];
+      chats.map(({ id, model }, place) => choice(id, `${place + 1}`, `Conversation ${place + 1}, ${short(model)}`)),
+    ];
   }
 
-  function aim(id) {
-    target = id;
-    app.drafted();
-    attached();
+  #aim(id) {
+    this.#target = id;
+    this.app.drafted();
+    this.#attached();
   }
-
-  function status() {
-    const count = running().filter(({ session }) => session === app.session).length;
-    halt.hidden = !count;
-    halt.lastChild.textContent = count > 1 ? "Stop all" : "Stop";
-    halt.setAttribute("aria-label", halt.lastChild.textContent);
-  }
-
-  receive(element, attach);
-  return {
-    element,
-    attach,
-    draw,
-    status,
-    chosen,
-    /** What `chat` would be sent next, or null. */
-    draft: (chat) => (chosen().includes(chat) ? draft() : null),
-    write(value) {
-      draft().text = value;
-      setArea(text, value);
-      app.drafted();
-      text.focus();
-    },
-    clear() {
-      app.session.draft = { text: "", parts: [] };
-      setArea(text, "");
-      attached();
-    },
-    focus: () => text.focus(),
-  };
 }

@@ -2,6 +2,7 @@
 
 import { h, icon, say, tool } from "/assets/shared/dom.js";
 import { bytes } from "/assets/shared/format.js";
+import { press } from "/assets/playground/press.js";
 
 const KINDS = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const LARGEST = 10 * 1024 * 1024;
@@ -63,24 +64,23 @@ export function receive(element, take) {
   });
 }
 
-/** A button that lets the person choose pictures: `take(files)`. */
-export function chooser(take, label = "Add pictures") {
-  const choose = () => {
-    const input = h("input", { type: "file", accept: KINDS.join(","), multiple: true, on: { change: () => take([...input.files]) } });
-    input.click();
-  };
-  return { choose, button: tool("image", label, choose) };
+/** Let the person choose pictures: `take(files)`. */
+export function chooseFiles(take) {
+  const change = ({ target }) => take([...target.files]);
+  h("input", { type: "file", accept: KINDS.join(","), multiple: true, on: { change } }).click();
 }
 
 /** Ask for a picture's address; its part, or null. */
 export function askAddress() {
-  const input = h("input", { id: "address", type: "url", required: true, pattern: "https?://.+", placeholder: "https://…", autocomplete: "off" });
+  const input = h("input", {
+    id: "address", type: "url", required: true, pattern: "https?://.+", placeholder: "https://…", autocomplete: "off",
+  });
   const form = h("form", { method: "dialog" },
     h("h2", { id: "address-title" }, "A picture by its address"),
     h("label", { for: "address" }, "Address"), input,
-    h("p", { class: "faint" }, "The server fetches it when you send the message, if it is allowed to. This page never does."),
+    h("p", { class: "faint" }, "The server fetches it when the message is sent, if it may. This page never does."),
     h("div", { class: "row end" },
-      h("button", { type: "button", on: { click: () => dialog.close("") } }, "Cancel"),
+      press("Cancel", () => dialog.close("")),
       h("button", { type: "submit", class: "primary", value: "add" }, "Add it")));
   const dialog = h("dialog", { class: "small", "aria-labelledby": "address-title" }, form);
   document.body.append(dialog);
@@ -100,7 +100,7 @@ export function thumbs(parts, remove) {
     const url = part.image_url?.url ?? "";
     const face = /^data:image\//.test(url)
       ? h("img", { src: url, alt: `Picture ${place + 1}` })
-      : h("span", { class: "address" }, icon("link"), h("bdi", { title: url.slice(0, 2000) }, url.slice(0, 300) || part.type));
+      : h("span", { class: "address" }, icon("link"), h("bdi", { title: url.slice(0, 2000) }, url.slice(0, 300)));
     return h("li", {}, face, tool("close", `Remove picture ${place + 1}`, () => remove(part)));
   }));
 }

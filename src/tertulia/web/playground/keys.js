@@ -29,14 +29,16 @@ function found(event, acts) {
   if (key === "Enter" && (ctrl || meta)) return acts.send;
   if (key === "Escape") return acts.stop;
   if (ctrl || meta) return null;
-  if (alt) return code === "KeyN" ? acts.fresh : code === "KeyC" ? acts.compare : key === "/" || code === "Slash" ? acts.focus : null;
+  // By their places, as Alt makes other letters of them on a Mac.
+  if (alt) return { KeyN: acts.fresh, KeyC: acts.compare, Slash: acts.focus }[key === "/" ? "Slash" : code];
   if (event.target.closest("input, textarea, select, [contenteditable]")) return null;
   return key === "/" ? acts.focus : key === "?" ? showKeys : null;
 }
 
 /** Show what keys there are. */
 export function showKeys() {
-  const rows = LIST.map(([keys, does]) => h("tr", {}, h("td", {}, keys.flatMap((key, place) => [place ? " " : "", h("kbd", {}, key)])), h("td", {}, does)));
+  const drawn = (keys) => keys.flatMap((key) => [h("kbd", {}, key), " "]);
+  const rows = LIST.map(([keys, does]) => h("tr", {}, h("td", {}, drawn(keys)), h("td", {}, does)));
   const dialog = h("dialog", { class: "small", "aria-labelledby": "keys-title" },
     h("form", { method: "dialog" }, h("h2", { id: "keys-title" }, "Keys"), h("table", {}, h("tbody", {}, rows)),
       h("div", { class: "row end" }, h("button", { type: "submit" }, "Close"))));

@@ -1,21 +1,21 @@
 // A button that opens a list of things to do.
 
-import { h, icon } from "/assets/shared/dom.js";
+import { h, tool } from "/assets/shared/dom.js";
+import { press } from "/assets/playground/press.js";
 
 let shut = null;
 
 /**
  * A button called `label` with a menu; `items()` gives, when it opens, a list of {label, act, icon?, danger?,
- * disabled?}, without those that are null. `face` is what the button shows, three dots if nothing.
+ * disabled?}, of which those that are false are left out.
  */
-export function menu(label, items, face = null, properties = {}) {
-  const { class: more = face ? "" : "tool", ...rest } = properties;
-  const button = h("button", {
-    type: "button", class: more, "aria-label": label, title: label, "aria-haspopup": "menu", "aria-expanded": "false", ...rest,
-    on: { click: () => (button.getAttribute("aria-expanded") === "true" ? shut?.() : show(button, label, items())) },
-  }, face ?? icon("more"));
+export function menu(label, items) {
+  const open = () => button.getAttribute("aria-expanded") === "true";
+  const button = tool("more", label, () => (open() ? shut?.() : show(button, label, items())), {
+    "aria-haspopup": "menu", "aria-expanded": "false",
+  });
   button.addEventListener("keydown", (event) => {
-    if (event.key !== "ArrowDown" || button.getAttribute("aria-expanded") === "true") return;
+    if (event.key !== "ArrowDown" || open()) return;
     event.preventDefault();
     button.click();
   });
@@ -30,7 +30,8 @@ export function menuOpen() {
 function show(button, label, items) {
   shut?.();
   const entries = items.filter(Boolean).map((item) => entry(item, () => close(true)));
-  const list = h("div", { class: "menu", role: "menu", "aria-label": label, on: { keydown: (event) => key(event, entries, close) } }, entries);
+  const keydown = (event) => key(event, entries, close);
+  const list = h("div", { class: "menu", role: "menu", "aria-label": label, on: { keydown } }, entries);
   const outside = (event) => {
     if (!list.contains(event.target) && !button.contains(event.target)) close(false);
   };
@@ -53,13 +54,12 @@ function show(button, label, items) {
   entries.find((one) => !one.disabled)?.focus();
 }
 
-function entry(item, close) {
-  const act = () => {
+function entry({ label, act, icon: draw, danger, disabled }, close) {
+  const choose = () => {
     close();
-    item.act();
+    act();
   };
-  return h("button", { type: "button", role: "menuitem", tabIndex: -1, class: item.danger ? "danger" : "", disabled: item.disabled, on: { click: act } },
-    item.icon ? icon(item.icon) : h("span", { class: "icon" }), item.label);
+  return press(label, choose, { draw, role: "menuitem", tabIndex: -1, class: danger ? "danger" : "", disabled });
 }
 
 function key(event, entries, close) {
@@ -79,5 +79,6 @@ function place(list, button) {
   const { offsetWidth: width, offsetHeight: height } = list;
   const below = box.bottom + 4 + height <= innerHeight || box.top < height;
   list.style.left = `${Math.max(8, Math.min(box.right - width, innerWidth - width - 8))}px`;
-  list.style.top = `${Math.max(8, below ? Math.min(box.bottom + 4, innerHeight - height - 8) : box.top - height - 4)}px`;
+  const top = below ? Math.min(box.bottom + 4, innerHeight - height - 8) : box.top - height - 4;
+  list.style.top = `${Math.max(8, top)}px`;
 }

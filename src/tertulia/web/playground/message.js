@@ -4,208 +4,232 @@ import { copy, fill, h, tool } from "/assets/shared/dom.js";
 import { answerView } from "/assets/playground/answer.js";
 import { area } from "/assets/playground/area.js";
 import { answerOf } from "/assets/playground/check.js";
-import { askAddress, chooser, readFiles, receive, thumbs } from "/assets/playground/images.js";
+import { askAddress, chooseFiles, readFiles, receive, thumbs } from "/assets/playground/images.js";
 import { menu } from "/assets/playground/menu.js";
-import { stop, take } from "/assets/playground/run.js";
-import { MOST_CHATS, openCalls, partsOf, rewrite, ROLES, setParts, setRole, setText, textOf } from "/assets/playground/state.js";
+import { press } from "/assets/playground/press.js";
+import { take } from "/assets/playground/run.js";
+import { MOST_CHATS, openCalls, partsOf, rewrite, ROLES } from "/assets/playground/state.js";
+import { setParts, setRole, setText, textOf } from "/assets/playground/state.js";
 
-const HINTS = { user: "Write what the user says", assistant: "Write what the assistant says", system: "Write instructions", tool: "Write what the tool gave back" };
+const HINTS = {
+  user: "Write what the user says",
+  assistant: "Write what the assistant says",
+  system: "Write instructions",
+  tool: "Write what the tool gave back",
+};
+const CUT = "The page was left while this came: here is what had come.";
 
-/** A view of `message`: {element, update() as its answer gets on, draw() after all else, place(n), focus()}. */
-export function messageView(message, acts) {
-  const role = h("select", { class: "role", on: { change: () => turn(role.value) } },
-    ROLES.map((one) => h("option", { value: one }, one)));
-  const body = h("div", { class: "said" });
-  const tools = h("div", { class: "tools", role: "group" });
-  const element = h("li", { class: "message", on: { keydown: key } }, h("div", { class: "head" }, role, tools), body);
-  let view = null;
-  let number = 0;
-  let editing = false;
+/** The view of a message. `acts` are its conversation's. */
+export class MessageView {
+  #number = 0;
+  #editing = false;
+  #answer = null;
+  #body = h("div", { class: "said" });
+  #tools = h("div", { class: "tools", role: "group" });
 
-  function turn(to) {
-    setRole(message, to);
-    acts.drawn();
-    draw();
-    role.focus();
+  constructor(message, acts) {
+    this.message = message;
+    this.acts = acts;
+    const roles = ROLES.map((one) => h("option", { value: one }, one));
+    this.role = h("select", { class: "role", on: { change: () => this.#turn() } }, roles);
+    const head = h("div", { class: "head" }, this.role, this.#tools);
+    this.element = h("li", { class: "message", on: { keydown: (event) => this.#key(event) } }, head, this.#body);
+    receive(this.element, (files) => message.role === "user" && this.#attach(files));
   }
 
-  function draw() {
-    const shown = answered(message) && !editing;
-    element.dataset.role = message.role;
-    element.classList.toggle("running", Boolean(message.pending));
-    role.value = message.role;
-    role.disabled = Boolean(message.pending);
-    view = shown ? answerView(message.answer) : null;
-    view?.element.addEventListener("choice", ({ detail }) => choose(detail?.index ?? detail));
-    fill(body, ...(shown ? answer() : fields(message, acts, draw, number, done)));
-    view?.update();
-    fill(tools, ...buttons());
+  /** Be the message number `at`. */
+  place(at) {
+    if (at === this.#number) return;
+    this.#number = at;
+    this.role.setAttribute("aria-label", `Role of message ${at}`);
+    this.#tools.setAttribute("aria-label", `Message ${at}`);
+    this.draw();
   }
 
-  function answer() {
-    return [message.cut && h("p", { class: "notice small" }, "The page was left while this came: here is what had come."), view.element];
+  /** The answer in it got on. */
+  update() {
+    if (this.#answer) this.#answer.update();
+    else this.draw();
   }
 
-  function choose(index) {
-    message.choice = index;
-    take(message);
-    acts.changed();
+  draw() {
+    const { message } = this;
+    this.element.dataset.role = message.role;
+    this.role.value = message.role;
+    this.role.disabled = Boolean(message.pending);
+    if (message.cut) message.answer ??= answerOf(message);
+    const answered = message.role === "assistant" && Boolean(message.answer);
+    this.#answer = answered && !this.#editing ? answerView(message.answer) : null;
+    fill(this.#body, this.#answer ? this.#shown() : this.#fields());
+    this.#answer?.update();
+    fill(this.#tools, message.pending ? null : this.#buttons(answered));
   }
 
-  function edit() {
-    editing = true;
-    draw();
-    body.querySelector("textarea")?.focus();
+  focus() {
+    (this.#body.querySelector("textarea") ?? this.#tools.querySelector("button"))?.focus();
   }
 
-  function done() {
-    if (!editing) return;
-    editing = false;
-    draw();
-    tools.querySelector("button")?.focus();
+  #shown() {
+    const { element } = this.#answer;
+    element.addEventListener("choice", ({ detail }) => {
+      this.message.choice = detail.index;
+      take(this.message);
+      this.acts.changed();
+    });
+    return [this.message.cut && h("p", { class: "notice small" }, CUT), element];
   }
 
-  function buttons() {
-    if (message.pending) return [tool("stop", `Stop message ${number}`, () => stop(acts.chat))];
-    const mine = message.role === "assistant";
-    const said = `message ${number}`;
+  #buttons(answered) {
+    const { message, acts } = this;
+    const said = `message ${this.#number}`;
+    const pressed = { "aria-pressed": String(this.#editing) };
     return [
-      answered(message) && tool("edit", editing ? `Show ${said}` : `Edit ${said}`, () => (editing ? done() : edit()), { "aria-pressed": String(editing) }),
+      answered && tool("edit", `Edit ${said}`, () => (this.#editing ? this.#done() : this.#edit()), pressed),
       tool("copy", `Copy ${said}`, () => copy(textOf(message))),
-      mine && tool("play", `Continue ${said}`, () => acts.goOn(message)),
+      message.role === "assistant" && tool("play", `Continue ${said}`, () => acts.goOn(message)),
       message.role !== "system" && tool("again", `Regenerate from ${said}`, () => acts.again(message)),
       tool("remove", `Delete ${said}`, () => acts.remove(message)),
-      menu(`More for ${said}`, items),
-    ].filter(Boolean);
-  }
-
-  function items() {
-    const { messages } = acts.chat;
-    const at = messages.indexOf(message);
-    const full = acts.app.session.chats.length >= MOST_CHATS;
-    return [
-      { label: "Insert above", icon: "add", act: () => acts.insert(message, 0) },
-      { label: "Insert below", icon: "add", act: () => acts.insert(message, 1) },
-      { label: "Move up (Alt+↑)", icon: "up", act: () => acts.move(message, -1), disabled: at === 0 },
-      { label: "Move down (Alt+↓)", icon: "down", act: () => acts.move(message, 1), disabled: at === messages.length - 1 },
-      { label: "Branch into a column", icon: "branch", act: () => acts.branch(message, "column"), disabled: full },
-      { label: "Branch into a session", icon: "branch", act: () => acts.branch(message, "session") },
-      message.role === "user" && { label: "Add pictures", icon: "image", act: () => chooser(attach).choose() },
-      message.role === "user" && { label: "Add a picture's address", icon: "link", act: address },
-      message.name === undefined && message.role !== "tool" && { label: "Give it a name", icon: "edit", act: name },
+      menu(`More for ${said}`, () => this.#items()),
     ];
   }
 
-  async function attach(files) {
-    setParts(message, [...partsOf(message), ...(await readFiles(files, partsOf(message).length))]);
-    acts.changed();
-    draw();
+  #items() {
+    const { message, acts } = this;
+    const { chat, app } = acts;
+    const user = message.role === "user";
+    const [first, last] = [chat.messages[0] === message, chat.messages.at(-1) === message];
+    const full = app.session.chats.length >= MOST_CHATS;
+    const named = message.name !== undefined || message.role === "tool";
+    return [
+      { label: "Insert above", icon: "add", act: () => acts.insert(message, 0) },
+      { label: "Insert below", icon: "add", act: () => acts.insert(message, 1) },
+      { label: "Move up (Alt+↑)", icon: "up", act: () => acts.move(message, -1), disabled: first },
+      { label: "Move down (Alt+↓)", icon: "down", act: () => acts.move(message, 1), disabled: last },
+      { label: "Branch into a column", icon: "branch", act: () => acts.branch(message, "column"), disabled: full },
+      { label: "Branch into a session", icon: "branch", act: () => acts.branch(message, "session") },
+      user && { label: "Add pictures", icon: "image", act: () => chooseFiles((files) => this.#attach(files)) },
+      user && { label: "Add a picture's address", icon: "link", act: () => this.#address() },
+      !named && { label: "Give it a name", icon: "edit", act: () => this.#name() },
+    ];
   }
 
-  async function address() {
+  #turn() {
+    setRole(this.message, this.role.value);
+    this.acts.drawn();
+    this.draw();
+    this.role.focus();
+  }
+
+  #edit() {
+    this.#editing = true;
+    this.draw();
+    this.#body.querySelector("textarea").focus();
+  }
+
+  #done() {
+    this.#editing = false;
+    this.draw();
+    this.#tools.querySelector("button").focus();
+  }
+
+  async #attach(files) {
+    const parts = await readFiles(files, partsOf(this.message).length);
+    this.#setParts([...partsOf(this.message), ...parts]);
+  }
+
+  async #address() {
     const part = await askAddress();
-    if (!part) return;
-    setParts(message, [...partsOf(message), part]);
-    acts.changed();
-    draw();
+    if (part) this.#setParts([...partsOf(this.message), part]);
   }
 
-  function name() {
-    message.name = "";
-    draw();
-    body.querySelector("input")?.focus();
+  #setParts(parts) {
+    setParts(this.message, parts);
+    this.acts.changed();
+    this.draw();
   }
 
-  function key(event) {
-    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    if (event.key === "Escape" && editing) {
+  #name() {
+    this.message.name = "";
+    this.draw();
+    this.#body.querySelector("input").focus();
+  }
+
+  #key(event) {
+    if (event.key === "Escape" && this.#editing) {
       event.stopPropagation();
-      done();
+      this.#done();
     }
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!by || !event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    acts.move(message, by);
+    this.acts.move(this.message, by);
   }
 
-  receive(element, (files) => message.role === "user" && attach(files));
-  return {
-    element,
-    draw,
-    update: () => (view ? view.update() : draw()),
-    focus: () => (body.querySelector("textarea") ?? tools.querySelector("button"))?.focus(),
-    place(at) {
-      if (at === number) return;
-      number = at;
-      role.setAttribute("aria-label", `Role of message ${number}`);
-      tools.setAttribute("aria-label", `Message ${number}`);
-      draw();
-    },
-  };
-}
+  /** What of it can be edited. */
+  #fields() {
+    const { message } = this;
+    const remove = (part) => this.#setParts(partsOf(message).filter((one) => one !== part));
+    return [
+      message.role === "tool" && this.#line("Call", "tool_call_id"),
+      (message.role === "tool" || message.name !== undefined) && this.#line("Name", "name"),
+      area(textOf(message), (text) => this.#write(text), {
+        "aria-label": `Text of message ${this.#number}`, placeholder: HINTS[message.role],
+        spellcheck: message.role !== "tool",
+      }),
+      thumbs(partsOf(message), remove),
+      message.tool_calls?.length ? this.#calls() : null,
+      this.#editing && h("div", { class: "row end" }, press("Done", () => this.#done())),
+    ];
+  }
 
-function answered(message) {
-  if (message.cut) message.answer ??= answerOf(message);
-  return message.role === "assistant" && Boolean(message.answer);
-}
+  #write(text) {
+    setText(this.message, text);
+    if (this.message.answer) rewrite(this.message);
+    this.acts.changed();
+  }
 
-/** What of a message can be edited. */
-function fields(message, acts, draw, number, done) {
-  const write = (text) => {
-    setText(message, text);
-    if (message.answer) rewrite(message);
-    acts.changed();
-  };
-  const text = area(textOf(message), write, {
-    "aria-label": `Text of message ${number}`, placeholder: HINTS[message.role], spellcheck: message.role !== "tool",
-  });
-  const drop = (part) => {
-    setParts(message, partsOf(message).filter((one) => one !== part));
-    acts.changed();
-    draw();
-  };
-  return [
-    message.role === "tool" && line("Call", "tool_call_id", message, acts),
-    (message.role === "tool" || message.name !== undefined) && line("Name", "name", message, acts),
-    text,
-    thumbs(partsOf(message), drop),
-    message.role === "assistant" && message.tool_calls?.length ? calls(message, acts, number) : null,
-    message.answer && h("div", { class: "row end" }, h("button", { type: "button", on: { click: done } }, "Done")),
-  ];
-}
-
-function line(label, field, message, acts) {
-  const change = ({ target }) => {
-    message[field] = target.value;
-    if (field === "name" && !target.value && message.role !== "tool") delete message.name;
-    acts.changed();
-  };
-  return h("label", { class: "line" }, h("span", {}, label), h("input", { value: message[field] ?? "", spellcheck: false, autocomplete: "off", on: { input: change } }));
-}
-
-function calls(message, acts, number) {
-  const wrong = h("p", { class: "error small", role: "alert", hidden: true });
-  const change = (text) => {
-    try {
-      const read = JSON.parse(text);
-      if (!Array.isArray(read)) throw new Error("it has to be a list of calls");
-      if (!read.every((one) => typeof one?.function?.name === "string")) throw new Error("each call needs a function with a name");
-      message.tool_calls = read;
-      if (message.answer) rewrite(message);
-      wrong.hidden = true;
+  #line(label, field) {
+    const { message, acts } = this;
+    const input = ({ target }) => {
+      message[field] = target.value;
+      if (field === "name" && !target.value && message.role !== "tool") delete message.name;
       acts.changed();
-    } catch (error) {
-      fill(wrong, `Not taken: ${error.message}`);
-      wrong.hidden = false;
-    }
-  };
-  const text = area(JSON.stringify(message.tool_calls, null, 2), change, { class: "code", spellcheck: false, "aria-label": `Calls of message ${number}` });
-  return h("div", { class: "stack" }, text, wrong);
+    };
+    const value = message[field] ?? "";
+    return h("label", { class: "line" }, h("span", {}, label),
+      h("input", { value, spellcheck: false, autocomplete: "off", on: { input } }));
+  }
+
+  #calls() {
+    const wrong = h("p", { class: "error small", role: "alert", hidden: true });
+    const change = (text) => {
+      try {
+        this.message.tool_calls = readCalls(text);
+        this.#write(textOf(this.message));
+        wrong.hidden = true;
+      } catch (error) {
+        fill(wrong, `Not taken: ${error.message}`);
+        wrong.hidden = false;
+      }
+    };
+    const properties = { class: "code", spellcheck: false, "aria-label": `Calls of message ${this.#number}` };
+    const text = area(JSON.stringify(this.message.tool_calls, null, 2), change, properties);
+    return h("div", { class: "stack" }, text, wrong);
+  }
 }
 
-/** What is offered below `message` when it is the last one: results for its calls. Null if there is nothing. */
+function readCalls(text) {
+  const calls = JSON.parse(text);
+  if (!Array.isArray(calls)) throw new Error("it has to be a list of calls");
+  const named = calls.every((one) => typeof one?.function?.name === "string");
+  if (!named) throw new Error("each call needs a function with a name");
+  return calls;
+}
+
+/** A button that adds results for the calls of `message` that have none; null if there are no such. */
 export function offerResults(message, acts) {
   const open = message && !message.pending ? openCalls(acts.chat, message) : [];
   if (!open.length) return null;
   const label = open.length === 1 ? `Add the result of ${open[0].function.name}` : `Add the ${open.length} results`;
-  return h("button", { type: "button", on: { click: () => acts.results(message) } }, label);
+  return press(label, () => acts.results(message));
 }

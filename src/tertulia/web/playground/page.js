@@ -1,19 +1,21 @@
 // The playground: conversations beside each other, and what is around them.
 
 import "/assets/shared/theme.js";
-import { fill, h, icon, say } from "/assets/shared/dom.js";
+import { fill, h, say } from "/assets/shared/dom.js";
 import { loadModels, short, standard } from "/assets/playground/cards.js";
-import { columnView } from "/assets/playground/column.js";
-import { composer } from "/assets/playground/composer.js";
+import { Column } from "/assets/playground/column.js";
+import { Composer } from "/assets/playground/composer.js";
 import { receive } from "/assets/playground/images.js";
 import { listenKeys, showKeys } from "/assets/playground/keys.js";
 import { menu } from "/assets/playground/menu.js";
 import { offer } from "/assets/playground/notes.js";
-import { panel } from "/assets/playground/panel.js";
+import { Panel } from "/assets/playground/panel.js";
+import { press } from "/assets/playground/press.js";
 import { running, start, stop, stopAll } from "/assets/playground/run.js";
-import { sessions } from "/assets/playground/sessions.js";
+import { Sessions } from "/assets/playground/sessions.js";
 import { linked, share } from "/assets/playground/share.js";
-import { blank, contentOf, copyChat, MOST_CHATS, newChat, newMessage, newSession, settle, title } from "/assets/playground/state.js";
+import { blank, contentOf, copyChat, MOST_CHATS, newChat } from "/assets/playground/state.js";
+import { newMessage, newSession, settle, title } from "/assets/playground/state.js";
 import { flush, list, listen, load, MOST, rescue, save, saveAll } from "/assets/playground/store.js";
 
 const CURRENT = "tertulia-session";
@@ -22,21 +24,24 @@ const WIDE = matchMedia("(min-width: 1000px)");
 /** What all parts of the page call each other by. */
 const app = {
   session: newSession(),
-  changed, drafted, ask, send, add, close, clear, open, openId, fresh, leave, trouble,
+  changed, drafted, ask, send, add, close, redraw, open, openId, fresh, leave, trouble,
 };
 let columns = [];
 
-const name = h("input", { class: "name", "aria-label": "Name of this session", autocomplete: "off", maxLength: 200, on: { input: rename } });
+const name = h("input", {
+  class: "name", "aria-label": "Name of this session", autocomplete: "off", maxLength: 200, on: { input: rename },
+});
 const notice = h("div", { class: "notices", role: "status" });
 const tabs = h("div", { class: "tabs", role: "group", "aria-label": "Conversations" });
 const grid = h("div", { class: "columns" });
-const toggle = h("button", { type: "button", class: "quiet", "aria-controls": "sessions", "aria-expanded": "false", on: { click: () => reveal(app.sessions.element.hidden) } }, "Sessions");
-const labelled = (drawing, label, act, hint = label) =>
-  h("button", { type: "button", class: "wordy", "aria-label": label, title: hint, on: { click: act } }, icon(drawing), h("span", {}, label));
+const toggle = press("Sessions", () => reveal(app.sessions.element.hidden), {
+  class: "quiet", "aria-controls": "sessions", "aria-expanded": "false",
+});
+const labelled = (draw, label, act, title) => press(label, act, { draw, title, class: "wordy", "aria-label": label });
 const heard = h("p", { class: "unseen", role: "status" });
 const compare = labelled("add", "Compare", () => add(), "One more conversation beside it (Alt+C)");
 
-Object.assign(app, { panel: panel(app), sessions: sessions(app), composer: composer(app) });
+Object.assign(app, { panel: new Panel(app), sessions: new Sessions(app), composer: new Composer(app) });
 
 function frame() {
   const bar = h("div", { class: "strip" }, toggle, name,
@@ -44,7 +49,7 @@ function frame() {
     labelled("link", "Share", () => share(app.session), "A link to this session"),
     menu("More for this session", () => [
       { label: "Duplicate", icon: "copy", act: () => app.sessions.duplicate() },
-      { label: "Export", icon: "up", act: () => app.sessions.exportThis() },
+      { label: "Export", icon: "up", act: () => app.sessions.exportOne() },
       { label: "Import a file", icon: "down", act: () => app.sessions.importFile() },
       { label: "Delete", icon: "remove", danger: true, act: () => app.sessions.remove() },
       { label: "Keys (?)", icon: "more", act: showKeys },
@@ -58,9 +63,10 @@ function frame() {
 /** Show the session as it is now. */
 function draw() {
   const { chats } = app.session;
-  columns = chats.map((chat) => columns.find((column) => column.chat === chat) ?? columnView(chat, app));
+  columns = chats.map((chat) => columns.find((column) => column.chat === chat) ?? new Column(chat, app));
   const shown = columns.map(({ element }) => element);
-  if (shown.some((element, place) => grid.children[place] !== element) || grid.children.length !== shown.length) fill(grid, shown);
+  const same = grid.children.length === shown.length && shown.every((one, place) => grid.children[place] === one);
+  if (!same) fill(grid, shown);
   columns.forEach((column, place) => {
     column.place(place + 1, chats.length);
     column.draw();
@@ -68,18 +74,21 @@ function draw() {
   grid.dataset.count = chats.length;
   compare.disabled = chats.length >= MOST_CHATS;
   tabs.hidden = chats.length < 2;
-  seen.disconnect();
-  fill(tabs, columns.map(tab));
+  tabulate();
   app.composer.draw();
   app.panel.settle();
   entitle();
 }
 
+function tabulate() {
+  seen.disconnect();
+  fill(tabs, columns.map(tab));
+}
+
 function tab({ element, chat }, place) {
   const go = () => element.scrollIntoView({ inline: "start", block: "nearest" });
-  const button = h("button", { type: "button", "aria-pressed": "false", on: { click: go } }, `${place + 1} · ${short(chat.model)}`);
   seen.observe(element);
-  return button;
+  return press(`${place + 1} · ${short(chat.model)}`, go, { "aria-pressed": "false" });
 }
 
 /** Which conversation a narrow screen shows. */
@@ -93,6 +102,7 @@ const seen = new IntersectionObserver((entries) => {
 function entitle() {
   if (document.activeElement !== name) name.value = app.session.name;
   name.placeholder = title(app.session);
+  app.sessions.entitle();
   document.title = `${title(app.session)} · Playground · Tertulia`;
 }
 
@@ -108,6 +118,13 @@ function changed(chat) {
   save(app.session, title(app.session));
   entitle();
   if (chat) app.panel.changed(chat);
+}
+
+/** The model of `chat` is another: what tells of it is drawn anew. */
+function redraw(chat) {
+  app.panel.redraw(chat);
+  app.composer.draw();
+  tabulate();
 }
 
 /** The draft in the composer is another. */
@@ -137,7 +154,8 @@ function ask(chat, going = null) {
 function over(session, chat, message) {
   if (session !== app.session) return app.sessions.draw();
   const place = app.session.chats.indexOf(chat) + 1;
-  const end = message.answer?.error ? "there was no whole answer" : message.answer?.finish === "stopped" ? "stopped" : "answered";
+  const { error, finish } = message.answer;
+  const end = error ? "there was no whole answer" : finish === "stopped" ? "stopped" : "answered";
   heard.textContent = `Conversation ${place}: ${end}`;
   app.panel.changed(chat);
   entitle();
@@ -182,7 +200,7 @@ function add(chat = copyChat(app.session.chats.at(-1)), after = app.session.chat
   saveAll(app.session, title(app.session));
   const column = columns.find((one) => one.chat === chat);
   column.element.scrollIntoView({ inline: "start", block: "nearest" });
-  column.pick();
+  column.picker.button.focus();
   return undefined;
 }
 
@@ -193,24 +211,11 @@ function close(chat) {
   session.chats.splice(at, 1);
   changed();
   draw();
-  columns[Math.max(0, at - 1)].pick();
+  columns[Math.max(0, at - 1)].picker.button.focus();
   offer("The conversation is closed.", () => {
     if (session.chats.length < MOST_CHATS) session.chats.splice(at, 0, chat);
     save(session, title(session));
     if (session === app.session) draw();
-  });
-}
-
-function clear(chat) {
-  const before = chat.messages;
-  stop(chat);
-  chat.messages = [];
-  changed(chat);
-  draw();
-  offer("All messages are deleted.", () => {
-    chat.messages = before;
-    changed(chat);
-    draw();
   });
 }
 
@@ -266,7 +271,7 @@ function reveal(on) {
 /** Say what is wrong until it is over or closed; "" takes it away. */
 function trouble(message, kind = "warn") {
   fill(notice, message && h("p", { class: `notice ${kind} row apart` }, message,
-    h("button", { type: "button", class: "quiet", on: { click: () => trouble("") } }, "Close")));
+    press("Close", () => trouble(""), { class: "quiet" })));
 }
 
 // ---------------------------------------------------------------- the start

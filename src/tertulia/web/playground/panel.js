@@ -3,101 +3,114 @@
 import { fill, h, tool } from "/assets/shared/dom.js";
 import { snippetPanel } from "/assets/shared/snippets.js";
 import { card, short } from "/assets/playground/cards.js";
+import { press } from "/assets/playground/press.js";
 import { body } from "/assets/playground/request.js";
 import { settingsPanel } from "/assets/playground/settings.js";
 import { sendable } from "/assets/playground/state.js";
 
-const SOON = 400;
+const SOON = 400; // milliseconds after the last change
 const KINDS = { settings: "Settings", code: "Code" };
 
-/** The panel: {element, show(kind, chat), hide(), changed(chat), redraw(chat), chat()}. */
-export function panel(app) {
-  const heading = h("h2", { id: "panel-title" });
-  const tabs = h("div", { class: "row", role: "group", "aria-label": "What is shown" });
-  const content = h("div", { class: "content" });
-  const problems = h("div", { class: "trouble" });
-  const element = h("aside", { class: "panel", hidden: true, tabIndex: -1, "aria-labelledby": "panel-title", on: { keydown: key } },
-    h("div", { class: "row apart top" }, heading, tool("close", "Close the panel", hide)), tabs, problems, content);
-  let shown = null;
-  let back = null;
-  let timer = 0;
+/** The panel beside the conversations of `app`, closed. */
+export class Panel {
+  #kind = "";
+  #chat = null;
+  #code = null;
+  #back = null;
+  #timer = 0;
+  #heading = h("h2", { id: "panel-title" });
+  #tabs = h("div", { class: "row", role: "group", "aria-label": "What is shown" });
+  #trouble = h("div", { class: "trouble" });
+  #content = h("div", { class: "content" });
 
-  function show(kind, chat) {
-    if (element.hidden) back = document.activeElement;
-    if (shown?.kind === kind && shown.chat === chat && !element.hidden) return hide();
-    shown = { kind, chat };
-    element.hidden = false;
-    draw();
-    element.focus();
+  constructor(app) {
+    this.app = app;
+    const keydown = (event) => this.#key(event);
+    const close = tool("close", "Close the panel", () => this.hide());
+    const top = h("div", { class: "row apart top" }, this.#heading, close);
+    const properties = { class: "panel", hidden: true, tabIndex: -1, "aria-labelledby": "panel-title" };
+    this.element = h("aside", { ...properties, on: { keydown } }, top, this.#tabs, this.#trouble, this.#content);
   }
 
-  function draw() {
-    const { kind, chat } = shown;
-    const place = app.session.chats.indexOf(chat) + 1;
-    heading.textContent = app.session.chats.length > 1 ? `${place} · ${short(chat.model)}` : short(chat.model);
-    fill(tabs, Object.entries(KINDS).map(([name, label]) => {
-      const pick = () => {
-        shown.kind = name;
-        draw();
-        tabs.querySelector("[aria-pressed=true]").focus();
-      };
-      return h("button", { type: "button", "aria-pressed": String(name === kind), on: { click: pick } }, label);
-    }));
-    fill(problems);
-    if (kind === "settings") fill(content, settingsPanel(chat, card(chat.model), () => app.changed(chat)));
-    else {
-      shown.code = snippetPanel(asked);
-      fill(content, h("p", { class: "faint small" }, "What would be sent next, or what was sent last."), shown.code.element);
-      refresh();
+  /** Show "settings" or "code" of `chat`; close, where that is shown. */
+  show(kind, chat) {
+    if (this.#kind === kind && this.#chat === chat) return this.hide();
+    if (!this.#chat) this.#back = document.activeElement;
+    this.#kind = kind;
+    this.#chat = chat;
+    this.element.hidden = false;
+    this.draw();
+    return this.element.focus();
+  }
+
+  hide() {
+    this.element.hidden = true;
+    this.#kind = "";
+    this.#chat = null;
+    fill(this.#content);
+    if (this.#back?.isConnected) this.#back.focus();
+  }
+
+  /** Something in `chat`, or in the draft, is another than it was. */
+  changed(chat = this.#chat) {
+    if (this.#kind !== "code" || this.#chat !== chat) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#refresh(), SOON);
+  }
+
+  /** The model of `chat` is another one. */
+  redraw(chat) {
+    if (this.#chat === chat) this.draw();
+  }
+
+  /** Other conversations are shown: close, if this one's is not among them. */
+  settle() {
+    if (this.#chat && !this.app.session.chats.includes(this.#chat)) this.hide();
+    else if (this.#chat) this.#entitle();
+  }
+
+  draw() {
+    const chat = this.#chat;
+    this.#entitle();
+    fill(this.#tabs, Object.entries(KINDS).map(([kind, label]) =>
+      press(label, () => this.#turn(kind), { "aria-pressed": String(kind === this.#kind) })));
+    fill(this.#trouble);
+    if (this.#kind === "settings") {
+      fill(this.#content, settingsPanel(chat, card(chat.model), () => this.app.changed(chat)));
+    } else {
+      this.#code = snippetPanel(() => this.#asked().body);
+      const told = h("p", { class: "faint small" }, "What would be sent next, or what was sent last.");
+      fill(this.#content, told, this.#code.element);
+      this.#refresh();
     }
   }
 
-  function asked() {
-    const { chat } = shown;
-    return body(sendable(chat, app.composer.draft(chat))).body;
+  #entitle() {
+    const { chats } = this.app.session;
+    const number = chats.length > 1 ? `${chats.indexOf(this.#chat) + 1} · ` : "";
+    this.#heading.textContent = number + short(this.#chat.model);
   }
 
-  function refresh() {
-    if (shown?.kind !== "code" || element.hidden) return;
-    const { chat } = shown;
-    const wrong = body(sendable(chat, app.composer.draft(chat))).problems;
-    fill(problems, wrong.length ? h("p", { class: "notice warn small" }, wrong.map(({ field, message }) => `${field}: ${message}`).join("; ")) : null);
-    shown.code.refresh();
+  #turn(kind) {
+    this.#kind = kind;
+    this.draw();
+    this.#tabs.querySelector("[aria-pressed=true]").focus();
   }
 
-  function hide() {
-    element.hidden = true;
-    shown = null;
-    fill(content);
-    if (back?.isConnected) back.focus();
+  #asked() {
+    return body(sendable(this.#chat, this.app.composer.draftFor(this.#chat)));
   }
 
-  function key(event) {
+  #refresh() {
+    if (this.#kind !== "code") return;
+    const told = this.#asked().problems.map(({ field, message }) => `${field}: ${message}`).join("; ");
+    fill(this.#trouble, told ? h("p", { class: "notice warn small" }, told) : null);
+    this.#code.refresh();
+  }
+
+  #key(event) {
     if (event.key !== "Escape" || event.defaultPrevented) return;
     event.stopPropagation();
-    hide();
+    this.hide();
   }
-
-  return {
-    element,
-    show,
-    hide,
-    /** Something in `chat` is another than it was; without it in the composer. */
-    changed(chat = shown?.chat) {
-      if (shown?.kind !== "code" || shown.chat !== chat) return;
-      clearTimeout(timer);
-      timer = setTimeout(refresh, SOON);
-    },
-    /** The model of `chat` is another one. */
-    redraw: (chat) => shown?.chat === chat && draw(),
-    /** Other conversations are shown: close, if this one's is not among them. */
-    settle() {
-      if (!shown) return;
-      if (app.session.chats.includes(shown.chat)) draw();
-      else {
-        back = null;
-        hide();
-      }
-    },
-  };
 }

@@ -1,9 +1,8 @@
 // Answers that are on their way: one a conversation, each by itself.
 
 import { body } from "/assets/playground/request.js";
-import { settle } from "/assets/playground/state.js";
+import { newMessage, settle, title } from "/assets/playground/state.js";
 import { save, saveAnswer } from "/assets/playground/store.js";
-import { newMessage, title } from "/assets/playground/state.js";
 import { blank, chat as ask, fold } from "/assets/shared/stream.js";
 
 const BETWEEN = 1000; // milliseconds from one writing of an answer to the next
@@ -81,7 +80,7 @@ function end(run, held) {
   take(message);
   delete message.pending;
   if (runs.get(chat.id) === run) runs.delete(chat.id);
-  const nothing = !message.content && !message.reasoning && !message.tool_calls?.length && !message.answer.choices.length;
+  const nothing = !message.content && !message.answer.choices.length;
   if (message.answer.finish === "stopped" && nothing && !held) {
     chat.messages = chat.messages.filter((one) => one !== message);
   } else if (chat.messages.includes(message)) saveAnswer(session, message);
@@ -96,5 +95,6 @@ export function take(message) {
   if (!choice) return;
   message.content = choice.content;
   if (choice.reasoning) message.reasoning = choice.reasoning;
-  if (choice.tool_calls.length) message.tool_calls = choice.tool_calls.map(({ id, type, function: f }) => ({ id, type, function: { ...f } }));
+  if (!choice.tool_calls.length) return;
+  message.tool_calls = choice.tool_calls.map(({ id, type, function: f }) => ({ id, type, function: { ...f } }));
 }

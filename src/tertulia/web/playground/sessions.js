@@ -5,92 +5,110 @@ import { age } from "/assets/shared/format.js";
 import { readSessions } from "/assets/playground/check.js";
 import { menu } from "/assets/playground/menu.js";
 import { offer } from "/assets/playground/notes.js";
+import { press } from "/assets/playground/press.js";
 import { copySession, title } from "/assets/playground/state.js";
 import { drop, list, load, MOST, saveAll } from "/assets/playground/store.js";
 
 const LARGEST = 64 << 20;
 
-/** The list: {element, draw(), duplicate(), exportThis(), importFile(), remove()}. */
-export function sessions(app) {
-  const items = h("ul", { class: "list" });
-  const count = h("p", { class: "faint small" });
-  const element = h("aside", { class: "sessions", id: "sessions", "aria-label": "Sessions", hidden: true },
-    h("div", { class: "row" },
-      h("button", { type: "button", class: "grow", on: { click: () => app.fresh() } }, "New session"),
-      menu("More for sessions", () => [
-        { label: "Import a file", icon: "down", act: importFile },
-        { label: "Export all", icon: "up", act: exportAll, disabled: !items.children.length },
-      ])),
-    items, count);
+/** The list; what is done without naming a session is done with the one that `app` shows. */
+export class Sessions {
+  #items = h("ul", { class: "list" });
+  #count = h("p", { class: "faint small" });
 
-  async function draw() {
+  constructor(app) {
+    this.app = app;
+    this.element = h("aside", { class: "sessions", id: "sessions", "aria-label": "Sessions", hidden: true },
+      h("div", { class: "row" },
+        press("New session", () => app.fresh(), { class: "grow" }),
+        menu("More for sessions", () => [
+          { label: "Import a file", icon: "down", act: () => this.importFile() },
+          { label: "Export all", icon: "up", act: () => this.#exportAll() },
+        ])),
+      this.#items, this.#count);
+  }
+
+  /** Show what is kept now. */
+  async draw() {
     const heads = await list();
-    const here = heads.some(({ id }) => id === app.session.id) ? [] : [{ id: app.session.id, title: title(app.session), changed: Date.now() }];
-    fill(items, [...here, ...heads].map((head) => item(head)));
-    count.textContent = heads.length ? `${heads.length} kept in this browser only` : "Sessions are kept in this browser only.";
-    return heads.length;
+    const { session } = this.app;
+    const kept = heads.some(({ id }) => id === session.id);
+    const here = kept ? [] : [{ id: session.id, title: title(session), changed: Date.now() }];
+    fill(this.#items, [...here, ...heads].map((head) => this.#item(head)));
+    this.#count.textContent = `${heads.length || "They are"} kept in this browser only.`;
   }
 
-  function item({ id, title: kept, changed }) {
-    const current = id === app.session.id;
-    const called = current ? title(app.session) : kept;
-    return h("li", { class: current ? "current" : "" },
-      h("button", { type: "button", class: "quiet open", "aria-current": current ? "true" : null, on: { click: () => app.openId(id) } },
-        h("span", { class: "title" }, called), h("span", { class: "faint small" }, age((Date.now() - changed) / 1000))),
-      menu(`More for ${called}`, () => [
-        { label: "Duplicate", icon: "copy", act: () => duplicate(id) },
-        { label: "Export", icon: "up", act: () => exportOne(id) },
-        { label: "Delete", icon: "remove", danger: true, act: () => remove(id) },
-      ]));
+  /** The session that is shown is called something else now. */
+  entitle() {
+    const place = this.#items.querySelector(".current .title");
+    if (place) place.textContent = title(this.app.session);
   }
 
-  const whole = async (id) => (id === app.session.id ? app.session : load(id));
-
-  async function duplicate(id = app.session.id) {
-    const session = await whole(id);
-    if (session) app.open(copySession(session));
+  async duplicate(id) {
+    const session = await this.#whole(id);
+    if (session) this.app.open(copySession(session));
   }
 
-  async function exportOne(id = app.session.id) {
-    const session = await whole(id);
+  async exportOne(id) {
+    const session = await this.#whole(id);
     if (session) download([session], title(session));
   }
 
-  async function exportAll() {
-    const all = await Promise.all((await list()).map(({ id }) => whole(id)));
-    download(all.filter(Boolean), "sessions");
-  }
-
-  async function remove(id = app.session.id) {
-    const session = await whole(id);
+  async remove(id = this.app.session.id) {
+    const session = await this.#whole(id);
     if (!session) return;
-    if (id === app.session.id) await app.leave();
+    if (id === this.app.session.id) await this.app.leave();
     await drop(id);
     offer(`“${title(session)}” is deleted.`, async () => {
       await saveAll(session, title(session));
-      await app.openId(session.id);
+      await this.app.openId(session.id);
     });
-    draw();
+    this.draw();
   }
 
-  function importFile() {
-    h("input", { type: "file", accept: ".json,application/json", on: { change: ({ target }) => target.files[0] && take(target.files[0]) } }).click();
+  importFile() {
+    const change = ({ target }) => target.files[0] && this.#take(target.files[0]);
+    h("input", { type: "file", accept: ".json,application/json", on: { change } }).click();
   }
 
-  async function take(file) {
+  #item({ id, title: kept, changed }) {
+    const current = id === this.app.session.id;
+    const called = current ? title(this.app.session) : kept;
+    const open = { click: () => this.app.openId(id) };
+    return h("li", { class: current ? "current" : "" },
+      h("button", { type: "button", class: "quiet open", "aria-current": current ? "true" : null, on: open },
+        h("span", { class: "title" }, called),
+        h("span", { class: "faint small" }, age((Date.now() - changed) / 1000))),
+      menu(`More for ${called}`, () => [
+        { label: "Duplicate", icon: "copy", act: () => this.duplicate(id) },
+        { label: "Export", icon: "up", act: () => this.exportOne(id) },
+        { label: "Delete", icon: "remove", danger: true, act: () => this.remove(id) },
+      ]));
+  }
+
+  async #whole(id = this.app.session.id) {
+    return id === this.app.session.id ? this.app.session : load(id);
+  }
+
+  async #exportAll() {
+    const all = await Promise.all((await list()).map(({ id }) => this.#whole(id)));
+    if (all.length) download(all.filter(Boolean), "sessions");
+    else say("There is no session to export yet.");
+  }
+
+  async #take(file) {
     try {
       if (file.size > LARGEST) throw new Error("it is larger than a session can be");
       const read = readSessions(parse(await file.text()));
-      if ((await list()).length + read.length > MOST) throw new Error(`${MOST} sessions are kept at most: delete some first`);
+      const room = MOST - (await list()).length;
+      if (read.length > room) throw new Error(`${MOST} sessions are kept at most: delete some first`);
       for (const session of read) await saveAll(session, title(session));
-      await app.openId(read[0].id);
+      await this.app.openId(read[0].id);
       say(read.length === 1 ? "Imported" : `${read.length} sessions imported`);
     } catch (error) {
-      app.trouble(`${file.name} is not imported: ${error.message}.`);
+      this.app.trouble(`${file.name} is not imported: ${error.message}.`);
     }
   }
-
-  return { element, draw, duplicate, exportThis: exportOne, importFile, remove };
 }
 
 function parse(text) {
@@ -103,16 +121,16 @@ function parse(text) {
 
 /** Give `sessions` to the person as a file: all of them but what answers repeat of them. */
 function download(sessions, name) {
-  const text = JSON.stringify({ tertulia: 1, sessions: sessions.map(outside) }, null, 2);
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  const plain = { tertulia: 1, sessions: sessions.map(outside) };
+  const url = URL.createObjectURL(new Blob([JSON.stringify(plain, null, 2)], { type: "application/json" }));
   const file = name.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60).replace(/^-|-$/g, "") || "session";
   h("a", { href: url, download: `${file}.json` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 function outside(session) {
-  const chats = session.chats.map((chat) => ({ ...chat, messages: chat.messages.map((message) => ({ ...message, answer: figures(message.answer) })) }));
-  return { ...session, chats };
+  const brief = (message) => ({ ...message, answer: figures(message.answer) });
+  return { ...session, chats: session.chats.map((chat) => ({ ...chat, messages: chat.messages.map(brief) })) };
 }
 
 function figures(answer) {

@@ -2,15 +2,20 @@
 
 import { copy, h } from "/assets/shared/dom.js";
 import { readSessions } from "/assets/playground/check.js";
+import { press } from "/assets/playground/press.js";
 import { title } from "/assets/playground/state.js";
 
 const MARK = "#share=";
 const LONGEST = 100_000; // characters of a link; more is cut off on many of its ways
+const FIELDS = ["role", "content", "name", "tool_calls", "tool_call_id", "reasoning"];
+const HOLDS =
+  "It holds the prompts, the models and the settings, all in the link itself. It holds no token, and who opens it " +
+  "sends nothing by that.";
 const LARGEST = 8 << 20; // bytes that a link may unfold to
 
 /** What a link holds of `session`: prompts, models and settings, no answer's figures and no key. */
 function plain(session) {
-  const said = ({ role, content, name, tool_calls, tool_call_id, reasoning }) => ({ role, content, name, tool_calls, tool_call_id, reasoning });
+  const said = (message) => Object.fromEntries(FIELDS.map((field) => [field, message[field]]));
   return {
     name: title(session),
     chats: session.chats.map(({ model, provider, system, messages, settings }) => ({
@@ -21,7 +26,8 @@ function plain(session) {
 
 /** The link that opens `session` as it is now. Raises Error if it would be too long. */
 export async function link(session) {
-  const packed = await through(new TextEncoder().encode(JSON.stringify(plain(session))), new CompressionStream("deflate-raw"));
+  const text = JSON.stringify(plain(session));
+  const packed = await through(new TextEncoder().encode(text), new CompressionStream("deflate-raw"));
   const found = `${location.origin}/playground${MARK}${encode(packed)}`;
   if (found.length <= LONGEST) return found;
   throw new Error("This session is too long for a link, as pictures make it: export it as a file instead.");
@@ -31,7 +37,8 @@ export async function link(session) {
 export async function linked() {
   if (!location.hash.startsWith(MARK)) return null;
   try {
-    const unpacked = await through(decode(location.hash.slice(MARK.length)), new DecompressionStream("deflate-raw"), LARGEST);
+    const packed = decode(location.hash.slice(MARK.length));
+    const unpacked = await through(packed, new DecompressionStream("deflate-raw"), LARGEST);
     return readSessions(JSON.parse(new TextDecoder().decode(unpacked)))[0];
   } catch (error) {
     throw new Error(`This link can't be opened: ${error.message || "a part of it is missing"}.`);
@@ -78,11 +85,11 @@ export async function share(session) {
     h("form", { method: "dialog" },
       h("h2", { id: "share-title" }, "A link to this session"),
       wrong ? h("p", { class: "error", role: "alert" }, wrong) : [
-        h("p", {}, "It holds the prompts, the models and the settings, all in the link itself. It holds no token, and who opens it sends nothing by that."),
+        h("p", {}, HOLDS),
         h("label", { for: "link" }, "Link"), input],
       h("div", { class: "row end" },
         h("button", { type: "submit" }, "Close"),
-        wrong ? null : h("button", { type: "button", class: "primary", on: { click: () => copy(address) } }, "Copy the link"))));
+        wrong ? null : press("Copy the link", () => copy(address), { class: "primary" }))));
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

@@ -100,7 +100,8 @@ export function settle(chat) {
 export function sendable(chat, draft = null) {
   const messages = [...chat.messages];
   while (messages.length && failed(messages.at(-1))) messages.pop();
-  if (draft && (draft.text || draft.parts.length)) messages.push(newMessage("user", contentOf(draft.text, draft.parts)));
+  const next = draft ? contentOf(draft.text, draft.parts) : "";
+  if (next.length) messages.push(newMessage("user", next));
   else if (messages.at(-1)?.answer) messages.pop();
   return { ...chat, messages };
 }

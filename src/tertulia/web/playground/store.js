@@ -69,14 +69,15 @@ export async function load(id) {
   try {
     const session = await within("readonly", (transaction) => transaction.objectStore("sessions").get(id));
     if (!session) return null;
-    const answers = await within("readonly", (transaction) => transaction.objectStore("answers").index("session").getAll(id));
+    const answers = await within("readonly", (transaction) => answersOf(transaction).index("session").getAll(id));
     const byId = new Map(answers.map((one) => [one.id, one.answer]));
     const messages = session.chats.flatMap((chat) => chat.messages);
     for (const message of messages) {
       restore(message, byId.get(message.id));
       byId.delete(message.id);
     }
-    if (byId.size) await attempt((transaction) => [...byId.keys()].forEach((key) => transaction.objectStore("answers").delete(key)));
+    const left = [...byId.keys()];
+    if (left.length) await attempt((transaction) => left.forEach((key) => answersOf(transaction).delete(key)));
     return session;
   } catch {
     return null;
@@ -114,7 +115,7 @@ export async function flush() {
 
 /** Keep what came as the answer in `message`, once and for all. */
 export async function saveAnswer(session, message) {
-  await attempt((transaction) => transaction.objectStore("answers").put(kept(session, message)));
+  await attempt((transaction) => answersOf(transaction).put(kept(session, message)));
 }
 
 /** Keep all of `session` now, its answers too. */
@@ -124,7 +125,7 @@ export async function saveAll(session, called) {
   writing.add(entry);
   await attempt((transaction) => {
     put(transaction, light(session), called);
-    const answers = transaction.objectStore("answers");
+    const answers = answersOf(transaction);
     for (const message of session.chats.flatMap((chat) => chat.messages)) {
       if (message.answer && !message.pending) answers.put(kept(session, message));
     }
@@ -138,22 +139,23 @@ export async function drop(id) {
   await attempt((transaction) => {
     transaction.objectStore("heads").delete(id);
     transaction.objectStore("sessions").delete(id);
-    const keys = transaction.objectStore("answers").index("session").getAllKeys(id);
-    keys.onsuccess = () => keys.result.forEach((key) => transaction.objectStore("answers").delete(key));
+    const keys = answersOf(transaction).index("session").getAllKeys(id);
+    keys.onsuccess = () => keys.result.forEach((key) => answersOf(transaction).delete(key));
   });
 }
 
 /** The answer in `message` as it is kept: pictures in its request are those of the messages, and aren't kept again. */
 function kept(session, { id, answer }) {
   if (!answer.request?.messages) return { id, session: session.id, answer };
-  const messages = answer.request.messages.map((one) => (Array.isArray(one.content) ? { ...one, content: one.content.map(brief) } : one));
+  const messages = answer.request.messages.map((one) =>
+    (Array.isArray(one.content) ? { ...one, content: one.content.map(brief) } : one));
   return { id, session: session.id, answer: { ...answer, request: { ...answer.request, messages } } };
 }
 
 function brief(part) {
   const url = part.image_url?.url ?? "";
   if (!url.startsWith("data:") || url.length < PICTURE) return part;
-  return { ...part, image_url: { ...part.image_url, url: `${url.slice(0, 40)}… (${url.length} characters, as in the message)` } };
+  return { ...part, image_url: { ...part.image_url, url: `${url.slice(0, 40)}… (${url.length} characters)` } };
 }
 
 async function attempt(act) {
@@ -166,6 +168,10 @@ async function attempt(act) {
       ? "This browser's storage is full, so this session is not kept: export it, or delete sessions."
       : `This session is not kept (${error.message}): export it if you want to have it again.`);
   }
+}
+
+function answersOf(transaction) {
+  return transaction.objectStore("answers");
 }
 
 function put(transaction, session, called) {
