@@ -44,7 +44,8 @@ function show(why, used) {
     h("p", { id: "token-why", class: used ? "error" : "soft" }, why),
     h("div", { class: "field" },
       h("label", { for: "token" }, "Token"), input,
-      h("span", { class: "help" }, "Kept for this tab only. ", h("code", {}, "tertulia token new NAME"), " makes one.")),
+      h("span", { class: "help" },
+        "Kept for this tab only. ", h("code", {}, "tertulia token new NAME"), " makes one.")),
     h("div", { class: "row end" },
       h("button", { type: "button", on: { click: () => dialog.close("") } }, "Cancel"),
       h("button", { type: "submit", class: "primary" }, "Use it")));

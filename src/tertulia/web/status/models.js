@@ -64,11 +64,12 @@ function died({ deaths, why, state }) {
 function facts(process, engine) {
   const { running_sequences: running, queue_length: waiting, kv_used_ratio: used, prompt_tokens: read } = engine ?? {};
   const room = engine?.kv_blocks && engine.info?.block && engine.kv_blocks * engine.info.block;
+  const hits = engine?.cached_tokens / read;
   return [
     ["Running", known(running, number)],
     ["Queue", known(waiting, number)],
-    ["KV pool in use", used === undefined ? UNKNOWN : bar(used, `${percent(used)}${room ? ` of ${number(room)} tokens` : ""}`)],
-    ["Prefix hits", read ? bar(engine.cached_tokens / read, `${percent(engine.cached_tokens / read)} of what was read`) : UNKNOWN],
+    ["KV pool in use", used === undefined ? UNKNOWN : bar(used, percent(used) + (room ? ` of ${number(room)} tokens` : ""))],
+    ["Prefix hits", read ? bar(hits, `${percent(hits)} of what was read`) : UNKNOWN],
     ["Tokens read", known(read, number)],
     ["Tokens written", known(engine?.completion_tokens, number)],
     ["Preemptions", known(engine?.preemptions, number)],

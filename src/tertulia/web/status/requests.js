@@ -72,7 +72,7 @@ function spark(box, all) {
     return one;
   }));
   const wrong = all.filter(({ outcome: word }) => word !== "ok").length;
-  const words = `The last ${all.length} by how long they took: ${duration(most * 1000)} at most, ${wrong} without success`;
+  const words = `The last ${all.length}, by seconds: ${duration(most * 1000)} at most, ${wrong} without success`;
   box.setAttribute("aria-label", words);
   box.title = words;
 }

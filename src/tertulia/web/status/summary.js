@@ -29,7 +29,7 @@ export function summary() {
       ]);
       const lost = told.lost_entries;
       warning.hidden = !lost;
-      if (lost) warning.textContent = `${number(lost)} entries of the usage log could not be written: the log says why.`;
+      if (lost) warning.textContent = `${number(lost)} entries of the usage log were lost: the server's log says why.`;
     },
   };
 }

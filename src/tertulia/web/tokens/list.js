@@ -15,7 +15,8 @@ export function list(main) {
   fill(main,
     h("div", { class: "row apart" }, h("h1", {}, "Tokens"),
       h("a", { class: "button primary", href: "/settings/tokens/new" }, "New token")),
-    h("p", { class: "soft" }, "A token lets one caller in: a person, a program. It says what they may, and counts what they spend."),
+    h("p", { class: "soft" },
+      "A token lets one caller in: a person, a program. It says what they may, and counts what they spend."),
     box);
   load();
 
@@ -46,7 +47,8 @@ function mine(you, load) {
     say("This tab has no token any more");
     load();
   };
-  return h("p", { class: "row" }, "This tab uses ", h("strong", {}, you.id ? you.name : `a token that is not known here`),
+  const name = you.id || you.name !== "local" ? you.name : "a token that is not known here";
+  return h("p", { class: "row" }, "This tab uses ", h("strong", {}, name),
     h("button", { type: "button", on: { click: forget } }, "Forget it"));
 }
 
@@ -89,7 +91,8 @@ function spent({ spent: sum, cap }) {
 function used(figures, days) {
   if (!figures) return `not in the last ${days} days`;
   const words = `${number(figures.requests)} ${figures.requests === 1 ? "request" : "requests"}, ` +
-    `${figures.estimated ? "about " : ""}${number(figures.prompt_tokens)} + ${number(figures.completion_tokens)} tokens`;
+    (figures.estimated ? "about " : "") +
+    `${number(figures.prompt_tokens)} + ${number(figures.completion_tokens)} tokens`;
   const when = figures.last ? `, last ${age(Math.max(Date.now() / 1000 - figures.last, 0))}` : "";
   return `${words} in ${days} days${when}`;
 }
@@ -97,7 +100,8 @@ function used(figures, days) {
 function revoke(one, told, load) {
   const last = one.state === "live" && told.admins === 1 && one.permissions.includes("admin");
   const self = told.you.id === one.id;
-  return h("button", { type: "button", class: "danger", "aria-label": `Revoke ${one.name}`, on: { click: open } }, "Revoke");
+  const label = `Revoke ${one.name}`;
+  return h("button", { type: "button", class: "danger", "aria-label": label, on: { click: open } }, "Revoke");
 
   function open() {
     const wrong = h("div", {});
@@ -126,8 +130,9 @@ function revoke(one, told, load) {
 }
 
 function configured({ configured: all, days }) {
-  return h("section", { class: "stack", "aria-labelledby": "configured" }, h("h2", { id: "configured" }, "From the configuration"),
-    h("p", { class: "soft" }, "TERTULIA_TOKENS and tokens_file say these. They may do everything; to revoke one, take it " +
-      "out there and start the server again."),
+  return h("section", { class: "stack", "aria-labelledby": "configured" },
+    h("h2", { id: "configured" }, "From the configuration"),
+    h("p", { class: "soft" }, "TERTULIA_TOKENS and tokens_file say these. They may do everything; to revoke one, take " +
+      "it out there and start the server again."),
     h("ul", {}, all.map(({ name, used: figures }) => h("li", {}, h("strong", {}, name), `: ${used(figures, days)}`))));
 }

@@ -23,11 +23,13 @@ export function make(main, query) {
   const wrong = h("div", {});
   const fields = inputs(chosen.size ? chosen : new Set(["inference"]), query.get("name") ?? "");
   let told = null;
-  const form = h("form", { class: "card stack", novalidate: true, on: { submit, change: warn } }, fields.elements, warning, wrong,
+  const form = h("form", { class: "card stack", noValidate: true, on: { submit, change: warn } },
+    fields.elements, warning, wrong,
     h("div", { class: "row end" }, h("a", { class: "button", href: "/settings/tokens" }, "All tokens"),
       h("button", { type: "submit", class: "primary" }, "Make the token")));
   fill(main, h("h1", {}, "New token"), state,
-    strange.length > 0 && h("p", { class: "notice" }, `There is nothing here that these permissions are for: ${strange.join(", ")}.`),
+    strange.length > 0 && h("p", { class: "notice" },
+      `There is nothing here that these permissions are for: ${strange.join(", ")}.`),
     form);
   fields.name.focus();
   load();
@@ -63,11 +65,12 @@ export function make(main, query) {
 
 function inputs(chosen, given) {
   const name = h("input", { id: "name", value: given, autocomplete: "off", maxLength: 64, required: true });
-  const boxes = Object.keys(HELP).map((word) => h("input", { type: "checkbox", value: word, checked: chosen.has(word) }));
+  const box = (word) => h("input", { type: "checkbox", value: word, checked: chosen.has(word) });
+  const boxes = Object.keys(HELP).map(box);
   const ends = h("select", { id: "expires", on: { change: () => (date.hidden = ends.value !== "date") } },
     ENDS.map(([value, words]) => h("option", { value }, words)));
   const date = h("input", { type: "date", "aria-label": "The last day", hidden: true });
-  const cap = h("input", { id: "cap", inputMode: "decimal", placeholder: "no cap", autocomplete: "off", "aria-describedby": "cap-help" });
+  const cap = h("input", { id: "cap", inputMode: "decimal", placeholder: "no cap", "aria-describedby": "cap-help" });
   const places = { name, expires: ends, cap, permissions: boxes[0] };
   return {
     name,
@@ -89,7 +92,8 @@ function inputs(chosen, given) {
       h("div", { class: "pair" },
         h("div", { class: "field" }, h("label", { for: "expires" }, "Ends"), ends, date),
         h("div", { class: "field" }, h("label", { for: "cap" }, "May spend, in US dollars"), cap,
-          h("span", { class: "help", id: "cap-help" }, "Once that is spent, its chats are refused. It counts where prices are known."))),
+          h("span", { class: "help", id: "cap-help" },
+            "Once that is spent, its chats are refused. It counts where prices are known."))),
     ],
   };
 }
@@ -104,15 +108,18 @@ function shown(made, told) {
     h("h2", { tabIndex: -1 }, `The token of ${made.name}`),
     h("p", {}, "Copy it now: it is not kept here, and won't be shown again."),
     h("div", { class: "row" }, secret, h("button", { type: "button", on: { click: () => copy(made.token) } }, "Copy")),
-    told?.door === "open" && h("p", { class: "notice warn" }, "From now on every request must bring a token, those of this tab, too."),
-    !admin && told?.admins === 0 && h("p", { class: "notice warn" }, "It has not the permission admin, and no token has: ",
-      h("code", {}, "tertulia token new NAME --permission admin"), " on the machine that serves makes one that may open this page again."),
+    told?.door === "open" && h("p", { class: "notice warn" },
+      "From now on every request must bring a token, those of this tab, too."),
+    !admin && told?.admins === 0 && h("p", { class: "notice warn" },
+      "It has not the permission admin, and no token has. On the machine that serves, ",
+      h("code", {}, "tertulia token new NAME --permission admin"), " makes one that may open this page again."),
     h("div", { class: "row" }, use, h("a", { class: "button", href: "/settings/tokens/new" }, "Another one"),
       h("a", { class: "button", href: "/settings/tokens" }, "All tokens")), after);
 
   function take() {
     keepToken(made.token);
     use.disabled = true;
-    after.textContent = `This tab uses it until it is closed.${admin ? "" : " It opens neither this page nor the status."}`;
+    const lacks = admin ? "" : " It opens neither this page nor the status.";
+    after.textContent = `This tab uses it until it is closed.${lacks}`;
   }
 }
