@@ -1,11 +1,13 @@
 """Server-sent events come out as they went in, however the bytes are cut."""
 
+import json
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tertulia import sse
 from tertulia.sse import DONE, PING, Feed, encode
 
 line = st.binary(max_size=40).map(lambda data: data.replace(b"\r", b"").replace(b"\n", b""))
@@ -79,3 +81,17 @@ def test_whole_events_at_once_are_what_they_are_byte_by_byte(events: list[bytes]
     stream = b"".join(encode(data) for data in events)
     slow = Feed()
     assert Feed().feed(stream) == [data for byte in stream for data in slow.feed(bytes([byte]))] == events
+
+
+def test_no_event_holds_what_some_clients_take_for_the_end_of_a_line():
+    text = json.dumps("a\u2028b\u2029c\x85d\u00e9\u2027", ensure_ascii=False).encode()
+    made = sse.plain(text)
+    assert len(made.decode().splitlines()) == 1
+    assert json.loads(made) == json.loads(text)
+    assert "é\u2027".encode() in made  # all else is as it was
+
+
+@given(st.text())
+def test_an_event_made_plain_says_the_same(text: str):
+    data = json.dumps(text, ensure_ascii=False).encode()
+    assert json.loads(sse.plain(data)) == text

@@ -11,6 +11,18 @@ def encode(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
+_BREAKS = (("\u2028".encode(), rb"\u2028"), ("\u2029".encode(), rb"\u2029"), ("\x85".encode(), rb"\u0085"))
+
+
+def plain(data: bytes) -> bytes:
+    """``data``, which is JSON, without the characters that some clients (huggingface_hub) end a line at although the
+    standard doesn't: they are escaped."""
+    if not data.isascii():
+        for char, escaped in _BREAKS:
+            data = data.replace(char, escaped)
+    return data
+
+
 class Feed:
     """Reads events from bytes that arrive in any pieces; comments, names and ids are passed over.
 

@@ -45,7 +45,7 @@ class Stream(web.StreamResponse):
             if self._out is None:
                 self._begin()
             self._loop.call_soon(self._flush)
-        self._pending.append(b"data: %b\n\n" % data)
+        self._pending.append(b"data: %b\n\n" % (data if data.isascii() else sse.plain(data)))
         if len(self._pending) >= _MOST:
             self._flush()
 
