@@ -278,6 +278,12 @@ class TestOpenWithALedger:
         ledger.spend(Spent(request_id="r", token=1, caller="ana", model="m", provider="p", cost=1))
         assert (await ask(chat("hi"), **bearer(secret))).status == 402
 
+    async def test_who_has_spent_a_cap_can_still_do_what_costs_nothing(self, ask: Ask, ledger: Ledger):
+        secret = await ledger.new("ana", ("admin",), cap=1)
+        ledger.spend(Spent(request_id="r", token=1, caller="ana", model="m", provider="p", cost=1))
+        headers = bearer(secret) | {"content-type": "application/json"}
+        assert (await ask({"name": "ben"}, "/api/tokens", **headers)).status == 201
+
     async def test_what_is_for_admins_is_still_for_them_alone(self, ask: Ask, ledger: Ledger):
         assert (await ask(path="/metrics")).status == 200
         secret = await ledger.new("ana", ("admin",))

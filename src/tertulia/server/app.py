@@ -57,7 +57,7 @@ _ELSEWHERE = {
 }
 _OPEN = frozenset({"/health", "/openapi.json"})
 _ADMIN = frozenset({"/metrics", "/status"})
-_FREE = frozenset({"/api/snippets"})
+_FREE = frozenset({"/api/snippets", "/api/tokens"})
 """Where a POST costs nothing."""
 
 
