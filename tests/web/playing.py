@@ -39,6 +39,12 @@ async def more(place: Page | Locator, number: int, item: str | re.Pattern[str]) 
     await page.get_by_role("menuitem", name=item).click()
 
 
+def setting(page: Page, name: str) -> Locator:
+    """A number among the settings, which are open."""
+    panel = page.get_by_role("complementary").last
+    return panel.get_by_role("spinbutton", name=name).or_(panel.get_by_role("textbox", name=name))
+
+
 def asked(site: Site, number: int = -1) -> Any:
     """What the provider was asked."""
     return site.upstream.requests[number].json

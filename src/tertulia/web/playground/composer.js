@@ -21,7 +21,9 @@ export class Composer {
       id: "prompt", placeholder: "Write a message", "aria-keyshortcuts": "Control+Enter",
     });
     this.halt = press("Stop all", stopAll, { draw: "stop", class: "halt", title: "Esc" });
-    const send = press("Send", () => app.send(), { draw: "send", class: "primary", title: "Ctrl+Enter" });
+    const send = press("Send", () => app.send(), {
+      draw: "send", class: "primary", title: "Ctrl+Enter", "aria-label": "Send",
+    });
     const address = { label: "A picture's address", icon: "link", act: () => this.#address() };
     const submit = (event) => event.preventDefault();
     this.element = h("form", { class: "composer", "aria-label": "Next message", on: { submit } },

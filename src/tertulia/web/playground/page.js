@@ -2,7 +2,7 @@
 
 import "/assets/shared/theme.js";
 import { fill, h, say } from "/assets/shared/dom.js";
-import { loadModels, short, standard } from "/assets/playground/cards.js";
+import { loadModels, models, short, standard } from "/assets/playground/cards.js";
 import { Column } from "/assets/playground/column.js";
 import { Composer } from "/assets/playground/composer.js";
 import { receive } from "/assets/playground/images.js";
@@ -11,11 +11,11 @@ import { menu } from "/assets/playground/menu.js";
 import { offer } from "/assets/playground/notes.js";
 import { Panel } from "/assets/playground/panel.js";
 import { press } from "/assets/playground/press.js";
-import { running, start, stop, stopAll } from "/assets/playground/run.js";
+import { running, stop, stopAll } from "/assets/playground/run.js";
+import { Sender } from "/assets/playground/send.js";
 import { Sessions } from "/assets/playground/sessions.js";
 import { linked, share } from "/assets/playground/share.js";
-import { blank, contentOf, copyChat, MOST_CHATS, newChat } from "/assets/playground/state.js";
-import { newMessage, newSession, settle, title } from "/assets/playground/state.js";
+import { blank, copyChat, MOST_CHATS, newChat, newSession, title } from "/assets/playground/state.js";
 import { flush, list, listen, load, MOST, rescue, save, saveAll } from "/assets/playground/store.js";
 
 const CURRENT = "tertulia-session";
@@ -24,7 +24,13 @@ const WIDE = matchMedia("(min-width: 1000px)");
 /** What all parts of the page call each other by. */
 const app = {
   session: newSession(),
-  changed, drafted, ask, send, add, close, redraw, open, openId, fresh, leave, trouble,
+  ask: (chat, going) => sender.ask(chat, going),
+  send: () => sender.send(),
+  column: (chat) => columns.find((one) => one.chat === chat),
+  tell: (text) => {
+    told.textContent = text;
+  },
+  changed, drafted, add, close, redraw, open, openId, fresh, leave, trouble,
 };
 let columns = [];
 
@@ -38,7 +44,8 @@ const toggle = press("Sessions", () => reveal(app.sessions.element.hidden), {
   class: "quiet", "aria-controls": "sessions", "aria-expanded": "false",
 });
 const labelled = (draw, label, act, title) => press(label, act, { draw, title, class: "wordy", "aria-label": label });
-const heard = h("p", { class: "unseen", role: "status" });
+const told = h("p", { class: "unseen", role: "status" });
+const sender = new Sender(app);
 const compare = labelled("add", "Compare", () => add(), "One more conversation beside it (Alt+C)");
 
 Object.assign(app, { panel: new Panel(app), sessions: new Sessions(app), composer: new Composer(app) });
@@ -56,7 +63,7 @@ function frame() {
     ]));
   fill(document.querySelector("#main"), h("h1", { class: "unseen" }, "Playground"),
     h("div", { class: "playground" }, app.sessions.element,
-      h("div", { class: "middle" }, bar, notice, heard, tabs, grid, app.composer.element), app.panel.element));
+      h("div", { class: "middle" }, bar, notice, told, tabs, grid, app.composer.element), app.panel.element));
   receive(grid, (files) => app.composer.attach(files));
 }
 
@@ -131,61 +138,6 @@ function redraw(chat) {
 function drafted() {
   changed();
   app.panel.changed();
-}
-
-// ---------------------------------------------------------------- asking
-
-/** Ask for the next answer in `chat`, or for more of the message `going`. True if it is on its way. */
-function ask(chat, going = null) {
-  const { session } = app;
-  const told = (kind, message) => {
-    const column = columns.find((one) => one.chat === chat);
-    if (kind === "more") return column?.progress(message);
-    column?.turned(message);
-    if (kind === "done") over(session, chat, message);
-    return app.composer.status();
-  };
-  const problems = start(session, chat, told, going);
-  columns.find((one) => one.chat === chat)?.tell(problems);
-  if (!problems.length) changed(chat);
-  return !problems.length;
-}
-
-function over(session, chat, message) {
-  if (session !== app.session) return app.sessions.draw();
-  const place = app.session.chats.indexOf(chat) + 1;
-  const { error, finish } = message.answer;
-  const end = error ? "there was no whole answer" : finish === "stopped" ? "stopped" : "answered";
-  heard.textContent = `Conversation ${place}: ${end}`;
-  app.panel.changed(chat);
-  entitle();
-  app.sessions.draw();
-}
-
-/** Send what is in the composer to those that it is for; without anything there, let those answer that can. */
-function send() {
-  const { text, parts } = app.session.draft ?? { text: "", parts: [] };
-  const written = text.trim() || parts.length;
-  const asked = app.composer.chosen().filter((chat) => (written ? put(chat, text, parts) : wants(chat) && ask(chat)));
-  if (asked.length && written) app.composer.clear();
-  if (!asked.length && !written) say("Write something first.");
-  app.composer.focus();
-}
-
-/** Put a message into `chat` and ask; true if it went. */
-function put(chat, text, parts) {
-  stop(chat);
-  const before = chat.messages;
-  chat.messages = [...before];
-  settle(chat);
-  chat.messages.push(newMessage("user", contentOf(text, structuredClone(parts))));
-  if (ask(chat)) return true;
-  chat.messages = before;
-  return false;
-}
-
-function wants(chat) {
-  return ["user", "tool"].includes(chat.messages.at(-1)?.role);
 }
 
 // ---------------------------------------------------------------- conversations and sessions
@@ -310,6 +262,7 @@ async function begin() {
 
 async function learn() {
   await loadModels();
+  if (models().failure) trouble(`The models are not known: ${models().failure.message}`);
   settled();
 }
 
@@ -324,7 +277,7 @@ frame();
 reveal(WIDE.matches && localStorage.getItem("tertulia-sessions") !== "hidden");
 draw();
 listenKeys({
-  send, fresh, compare: () => add(), focus: () => app.composer.focus(),
+  send: app.send, fresh, compare: () => add(), focus: () => app.composer.focus(),
   stop: () => (running().length ? stopAll() : false),
 });
 addEventListener("hashchange", async () => {

@@ -16,13 +16,16 @@ export function running() {
   return [...runs.values()];
 }
 
-/** End the answer of `chat`, if there is one on its way; what came is kept. */
+/** End the answer of `chat` at once, if there is one on its way; what came is kept. */
 export function stop(chat) {
-  runs.get(chat.id)?.controller.abort();
+  const run = runs.get(chat.id);
+  if (!run) return;
+  run.controller.abort();
+  close(run, new DOMException("stopped", "AbortError"));
 }
 
 export function stopAll() {
-  for (const { controller } of runs.values()) controller.abort();
+  for (const { chat } of running()) stop(chat);
 }
 
 /**
@@ -41,10 +44,10 @@ export function start(session, chat, heard, going = null) {
   delete message.cut;
   delete message.edited;
   if (!going) chat.messages.push(message);
-  const run = { session, chat, message, controller: new AbortController() };
+  const run = { session, chat, message, heard, controller: new AbortController(), going: Boolean(going) };
   runs.set(chat.id, run);
   heard("begun", message);
-  receive(run, asked, heard);
+  receive(run, asked);
   return [];
 }
 
@@ -57,35 +60,37 @@ function seeded(asked, message) {
   return answer;
 }
 
-async function receive(run, asked, heard) {
-  const { session, message, controller } = run;
-  const { answer } = message;
-  const held = answer.choices.length > 0;
+async function receive(run, asked) {
+  const { session, message, controller, heard } = run;
   try {
     for await (const event of ask(asked, { signal: controller.signal })) {
-      fold(answer, event);
+      if (run.over) return;
+      fold(message.answer, event);
       take(message);
       save(session, title(session), BETWEEN);
-      if (runs.get(run.chat.id) === run) heard("more", message);
+      heard("more", message);
     }
+    close(run);
   } catch (error) {
-    fold(answer, { kind: "error", error, at: performance.now() });
+    close(run, error);
   }
-  end(run, held);
-  heard("done", message);
 }
 
-function end(run, held) {
+/** The answer is over, by `error` if there is one: what came is kept, and if nothing did, not even a message. */
+function close(run, error = null) {
+  if (run.over) return;
+  run.over = true;
   const { session, chat, message } = run;
+  if (error) fold(message.answer, { kind: "error", error, at: performance.now() });
   take(message);
   delete message.pending;
-  if (runs.get(chat.id) === run) runs.delete(chat.id);
-  const nothing = !message.content && !message.answer.choices.length;
-  if (message.answer.finish === "stopped" && nothing && !held) {
+  runs.delete(chat.id);
+  if (message.answer.finish === "stopped" && !message.answer.choices.length && !run.going) {
     chat.messages = chat.messages.filter((one) => one !== message);
   } else if (chat.messages.includes(message)) saveAnswer(session, message);
   session.changed = Date.now();
   save(session, title(session));
+  run.heard("done", message);
 }
 
 /** Put into `message` what its answer says: of several choices the one that is looked at. */
