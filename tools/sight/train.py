@@ -20,7 +20,7 @@ from torch import Tensor
 from . import data, draw, heldout, model, tokens
 from .muon import Muon
 
-FIRST, STEPS, BATCH, LENGTH = 2000, 10000, 64, 160
+FIRST, STEPS, BATCH, LENGTH = 3000, 18000, 32, 160
 """Steps of the vision tower alone, steps in all, pictures a step, tokens a row."""
 WARM, FADE = 100, 0.35
 RATE, ADAM = 0.02, 0.003
