@@ -47,7 +47,7 @@ def test_only_answers_are_learnt() -> None:
 def test_letters_of_a_word_and_digits_are_tokens_of_their_own() -> None:
     for text in ("KATE", "TH", "90210"):
         assert TOKENIZER.encode(text).tokens == list(text)
-    assert TOKENIZER.encode('the word "KATE" in blue.').tokens[3:7] == list("KATE")
+    assert TOKENIZER.encode('The word "KATE" in blue.').tokens[3:7] == list("KATE")
 
 
 def test_any_text_survives_the_tokenizer() -> None:
