@@ -37,7 +37,8 @@ export function answerView(answer) {
     const done = choiceOf(state, panel)?.draw(until, !running(answer)) ?? true;
     chooseWays(state, ways, show);
     tell(state, line, trouble);
-    element.toggleAttribute("aria-busy", running(answer));
+    if (running(answer) || !done) element.setAttribute("aria-busy", "true");
+    else element.removeAttribute("aria-busy");
     return done;
   };
   const show = (way) => {

@@ -50,12 +50,12 @@ export function textarea(value, change, properties = {}) {
 /** A fold with `title`, which says how much in it is set. */
 export function fold(title, open, ...children) {
   const count = h("span", { class: "chip accent", hidden: true });
-  const element = h("details", { class: "group", open }, h("summary", {}, title, " ", count), h("div", { class: "stack" }, children));
+  const element = h("details", { class: "group", open }, h("summary", {}, h("span", {}, title), " ", count), h("div", { class: "stack" }, children));
   return {
     element,
     tell(set, wrong) {
       count.hidden = !set;
-      count.textContent = `${set} set`;
+      count.textContent = set ? `${set} set` : "";
       if (wrong) element.open = true;
     },
   };

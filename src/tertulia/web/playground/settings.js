@@ -67,9 +67,11 @@ function check(shown, settings) {
   }
 }
 
+/** Whether a field says something; a switch that is as it would be anyway says nothing. */
 function isSet(settings, name) {
   const known = FIELDS.find((one) => one.name === name);
-  return known?.inside ? settings[known.inside]?.[name] !== undefined : settings[name] !== undefined;
+  const value = known?.inside ? settings[known.inside]?.[name] : settings[name];
+  return value !== undefined && !(known?.kind === "flag" && value === known.rest);
 }
 
 // ---------------------------------------------------------------- one field
