@@ -214,3 +214,9 @@ async def test_what_the_server_says_instead_of_its_description_stands_where_the_
     await page.goto(f"{site.url}/docs")
     await expect(page.locator("#request").get_by_role("alert")).to_have_text("something <b>went</b> wrong here")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Chat completion")
+
+
+@pytest.mark.parametrize("fragment", ["#%", "#%E0%A4%A", "#toString", "#<img src=x>"])
+async def test_a_fragment_that_leads_nowhere_hinders_nothing(page: Page, site: Site, fragment: str):
+    await shown(page, site, fragment)
+    await expect(page.locator(".snippet .code-block")).to_have_count(2)

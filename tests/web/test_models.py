@@ -2,10 +2,12 @@
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -298,3 +300,29 @@ async def test_a_model_of_this_machine_is_told_as_it_is(page: Page, real):
     await expect(row).to_contain_text("$0")
     await expect(row).to_contain_text("8k")
     await expect(page.get_by_text("ready, 94 MiB of weights")).to_be_visible()
+
+
+@pytest.mark.parametrize("word", ["toString", "__proto__", "constructor"])
+async def test_words_of_an_address_that_javascript_knows_mean_nothing_here(page: Page, site: Site, word: str):
+    await page.goto(f"{site.url}/models?sort={word}&inference_provider={word}&filter={word}&pipeline_tag={word}")
+    await expect(page.get_by_label("Sort")).to_have_value("trending")
+    await expect(count(page)).to_contain_text("0 of ")
+    text = await page.locator("main").inner_text()
+    assert "[object" not in text and "function" not in text
+    await expect(page.get_by_role("button", name=f"Remove: {word}")).to_have_count(2)
+
+
+async def test_an_address_that_can_not_be_decoded_is_a_model_that_there_is_not(page: Page, site: Site):
+    await page.goto(f"{site.url}/models/%E0%A4%A")
+    await expect(page.get_by_role("alert")).to_contain_text("there is no model")
+
+
+async def test_a_command_holds_a_models_name_as_one_word(page: Page, tmp_path: Path, start: Start):
+    name = "far/'; $(reboot) `id`\\"
+    tell(tmp_path, {name: listing(), "far/plain:1.5": listing()})
+    async with start() as site:
+        await page.goto(f"{site.url}/models/far/{quote(name.removeprefix('far/'), safe='')}")
+        block = page.get_by_role("region", name="What works").get_by_role("region", name="Code: shell")
+        assert shlex.split(await block.inner_text()) == ["tertulia", "probe", name]
+        await page.goto(f"{site.url}/models/far/plain:1.5")
+        await expect(block).to_have_text("tertulia probe far/plain:1.5")

@@ -3,6 +3,7 @@
 import "/assets/shared/theme.js";
 import { get } from "/assets/shared/api.js";
 import { copy, fill, h, tool } from "/assets/shared/dom.js";
+import { decoded } from "/assets/shared/format.js";
 import { contents, follow } from "/assets/docs/contents.js";
 import { fieldList, filterBox, foldButton, show } from "/assets/docs/fields.js";
 import { models } from "/assets/docs/models.js";
@@ -81,7 +82,7 @@ function draw() {
 
 /** Go where the address says; a field may be folded away. */
 function goto() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(decoded(location.hash.slice(1)));
   if (!target) return;
   if (target.classList.contains("field-row")) {
     show(target);

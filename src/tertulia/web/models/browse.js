@@ -13,7 +13,7 @@ export function browse(main) {
   const page = {
     entries: [],
     state: read(location.search),
-    search: h("input", { id: "search", type: "search", placeholder: "Search by name or what it does", autocomplete: "off" }),
+    search: h("input", { id: "search", type: "search", placeholder: "Search by name or what it does", autocomplete: "off", maxLength: 200 }),
     sort: h("select", { id: "sort" }, Object.entries(SORTS).map(([value, label]) => h("option", { value }, label))),
     count: h("p", { class: "soft", role: "status" }, "Loading the models ..."),
     said: h("div", { class: "row said" }),

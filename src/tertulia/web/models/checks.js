@@ -2,7 +2,7 @@
 
 import { codeBlock } from "/assets/shared/code.js";
 import { h } from "/assets/shared/dom.js";
-import { age } from "/assets/shared/format.js";
+import { age, word } from "/assets/shared/format.js";
 import { warm } from "/assets/models/facts.js";
 
 const WORDS = {
@@ -28,7 +28,7 @@ export function checks(entry) {
   return h("section", { class: "stack", "aria-label": "What works" },
     h("h2", {}, "What works"),
     probed.length ? table(fields, probed) : h("p", { class: "soft" }, "It was not probed yet, anywhere."),
-    warm(entry) && codeBlock(`tertulia probe ${entry.id}`, "shell"),
+    warm(entry) && codeBlock(`tertulia probe ${word(entry.id)}`, "shell"),
     warm(entry) && h("p", { class: "soft small" }, "A probe finds out by a dozen tiny requests to each provider that can ",
       "be asked; ", h("code", {}, ":PROVIDER"), " behind the name asks one alone."));
 }

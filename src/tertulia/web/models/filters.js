@@ -7,6 +7,7 @@ import { matches } from "/assets/models/query.js";
 
 const TASKS = [["", "Anything"], [TEXT, "Text"], [SIGHT, "Text and images"]];
 const TAGS = [["tools", "Tools"], ["structured-output", "Structured output"], ["recommended", "Recommended"]];
+const PLACES = [["local", "This machine"], ["all", "Any provider"]];
 const toggled = (items, item) => (items.includes(item) ? items.filter((one) => one !== item) : [...items, item]);
 
 /** The controls beside the list. `change(part)` is called with what of the state is another now. */
@@ -83,9 +84,7 @@ export function active(state) {
     state.task && [`Reads: ${label(TASKS, state.task).toLowerCase()}`, { task: "" }],
     state.warm && ["Can be asked now", { warm: false }],
     ...state.filters.map((tag) => [label(TAGS, tag), { filters: toggled(state.filters, tag) }]),
-    ...state.providers.map((name) => [
-      { local: "This machine", all: "Any provider" }[name] ?? name, { providers: toggled(state.providers, name) },
-    ]),
+    ...state.providers.map((name) => [label(PLACES, name), { providers: toggled(state.providers, name) }]),
     state.author && [`By ${state.author}`, { author: "" }],
   ].filter(Boolean);
 }

@@ -3,7 +3,7 @@
 import { get } from "/assets/shared/api.js";
 import { codeBlock } from "/assets/shared/code.js";
 import { copy, fill, h, tool } from "/assets/shared/dom.js";
-import { bytes, number } from "/assets/shared/format.js";
+import { bytes, number, word } from "/assets/shared/format.js";
 import { snippetPanel } from "/assets/shared/snippets.js";
 import { checks } from "/assets/models/checks.js";
 import { local, parameters, path, playground, sees, warm, whole } from "/assets/models/facts.js";
@@ -52,7 +52,7 @@ function missing(entry) {
   const keyless = entry.providers.some((one) => one.status === "no key");
   const ways = [
     ...entry.providers.map((one) => h("li", {}, h("b", {}, one.provider), `: ${one.why}`)),
-    entry.runs && h("li", {}, h("b", {}, "this machine"), ": fetch it with ", h("code", {}, `tertulia pull ${entry.id}`)),
+    entry.runs && h("li", {}, h("b", {}, "this machine"), ": fetch it with ", h("code", {}, `tertulia pull ${word(entry.id)}`)),
   ].filter(Boolean);
   const known = entry.catalog && !entry.runs ? " The engine here is not built for its family." : "";
   return h("div", { class: "notice warn stack" },
@@ -112,6 +112,6 @@ function pull(entry) {
   const size = entry.fetch ? `${entry.about ? "About " : ""}${bytes(entry.fetch)} to fetch` : "How large it is is not known";
   const kept = entry.about && entry.parameters ? `; loaded at 8 bits it takes about ${bytes(entry.parameters * 1.1)} of memory` : "";
   return section("On this machine",
-    codeBlock(`tertulia pull ${entry.id}`, "shell"),
+    codeBlock(`tertulia pull ${word(entry.id)}`, "shell"),
     h("p", { class: "soft" }, `${size}${kept}. Disk and memory are checked first.`));
 }

@@ -12,6 +12,7 @@ export const SORTS = {
 };
 const WORDS = { created: "newest", createdAt: "newest", modified: "newest", lastModified: "newest", trendingScore: "trending" };
 
+const own = (words, name) => (Object.hasOwn(words, name) ? words[name] : undefined); // an address may say "toString"
 const list = (query, ...names) =>
   names.flatMap((name) => query.getAll(name)).flatMap((said) => said.split(",")).filter(Boolean);
 
@@ -26,7 +27,7 @@ export function read(text) {
     providers: list(query, "inference_provider", "inference_provider[]"),
     filters: list(query, "filter", "filter[]", "other"),
     author: query.get("author") ?? "",
-    sort: sort in SORTS ? sort : (WORDS[sort] ?? "trending"),
+    sort: [sort, own(WORDS, sort)].find((one) => Object.hasOwn(SORTS, one)) ?? "trending",
   };
 }
 

@@ -39,3 +39,17 @@ export function age(seconds) {
   }
   return "just now";
 }
+
+/** A part of an address as it was meant; as it stands, where it can't be read. */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** `text` as one word of a shell. */
+export function word(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
