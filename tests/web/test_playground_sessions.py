@@ -105,6 +105,7 @@ async def test_a_file_that_is_no_session_is_refused_by_its_place(page: Page, sit
         "5 conversations": {"chats": [{}] * 5},
         'conversation 1, message 1: "role"': {"chats": [{"messages": [{"role": "wizard", "content": ""}]}]},
         'message 1: "content"': {"chats": [{"messages": [{"role": "user", "content": 5}]}]},
+        '"stop" of "settings"': {"chats": [{"settings": {"stop": 5}}]},
         "audio": {"chats": [{"messages": [{"role": "user", "content": [{"type": "audio"}]}]}]},
         'session 2: "chats"': {"sessions": [{"chats": [{}]}, {}]},
     }
@@ -114,6 +115,42 @@ async def test_a_file_that_is_no_session_is_refused_by_its_place(page: Page, sit
         await give(page, path)
         await expect(page.get_by_text("wrong.json is not imported")).to_contain_text(told)
     await expect(listed(page)).to_have_count(1)
+
+
+async def test_a_session_of_hostile_parts_is_only_looked_at(page: Page, site: Site, tmp_path: Path):
+    markup = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202egnorw'
+    link = {"type": "image_url", "image_url": {"url": "javascript:alert(3)"}}
+    settings = {"temperature": "hot", "stop": [""], "tools": "none", "response_format": [], "logit_bias": 3, "n": {}}
+    chat = {
+        "model": markup,
+        "provider": "toString",
+        "system": markup,
+        "settings": settings,
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": markup}, link]},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"function": {"name": markup}}],
+                "answer": {"choices": []},
+            },
+            {"role": "tool", "content": markup, "name": markup, "tool_call_id": markup},
+        ],
+    }
+    path = tmp_path / "hostile.json"
+    path.write_text(json.dumps({"name": markup, "chats": [chat, chat]}))
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    await enter(page, site)
+    await give(page, path)
+    await expect(text(column(page, 1), 3)).to_have_value(markup)
+    await expect(page.get_by_text("javascript:alert(3)")).to_have_count(2)
+    await column(page, 1).get_by_role("button", name="Settings of this conversation").click()
+    await column(page, 1).get_by_role("button", name="Code of this conversation").click()
+    await column(page, 2).get_by_role("button", name="Get an answer").click()
+    await expect(column(page, 2).get_by_role("alert")).to_contain_text("Not sent")
+    await expect(listed(page).first).to_contain_text("<script>")
+    assert not dialogs and not site.upstream.requests
 
 
 async def test_a_link_holds_prompts_and_models_and_sends_nothing_when_opened(page: Page, site: Site):

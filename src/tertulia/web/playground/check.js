@@ -44,8 +44,15 @@ function readChat(plain, at) {
     provider: string(plain.provider ?? "", `${at}: "provider"`),
     system: string(plain.system ?? "", `${at}: "system"`),
     messages: messages.map((message, place) => readMessage(message, `${at}, message ${place + 1}`)),
-    settings: { stream: true, ...object(plain.settings ?? {}, `${at}: "settings"`) },
+    settings: readSettings(plain.settings ?? {}, at),
   };
+}
+
+/** Settings are judged as those that are written here; only what is shown as text has to be text. */
+function readSettings(plain, at) {
+  const { extra = "", ...rest } = object(plain, `${at}: "settings"`);
+  for (const one of [rest.stop ?? []].flat()) string(one, `${at}: "stop" of "settings"`);
+  return { stream: true, ...rest, ...(string(extra, `${at}: "extra" of "settings"`) ? { extra } : {}) };
 }
 
 function readMessage(plain, at) {

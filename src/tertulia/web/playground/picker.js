@@ -47,7 +47,7 @@ export class Picker {
 
 /** Whether `chat` names a provider, and not a policy. */
 function pinned({ provider }) {
-  return Boolean(provider) && !(provider in POLICIES);
+  return Boolean(provider) && !Object.hasOwn(POLICIES, provider);
 }
 
 function serves(id, provider) {
