@@ -99,6 +99,11 @@ def test_what_holds_no_conversation_is_left_out(item: Any):
     assert told.read_models("x", json.dumps({"data": [item]}).encode()) == []
 
 
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "\x1b[31mred", "org/exe.\u202egnp"])
+def test_a_name_that_a_terminal_or_a_page_would_not_show_as_it_is_is_left_out(name: str):
+    assert told.read_models("x", json.dumps({"data": [{"id": name}]}).encode()) == []
+
+
 @pytest.mark.parametrize(
     "item",
     [{"id": "m", "type": "chat"}, {"id": "gpt-4o"}, {"name": "m", "endpoints": ["chat"]}, {"id": "Qwen2.5-VL-7B"}],

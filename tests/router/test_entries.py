@@ -2,6 +2,7 @@
 
 from msgspec import structs
 
+from echo import MODEL
 from router_setup import Setup, party, row, setup
 from tertulia.catalog import catalog
 from tertulia.catalog.catalog import Hub, Listing, Wheel
@@ -74,3 +75,8 @@ def test_the_pages_eight_are_recommended_and_all_that_is_shipped_has_its_facts()
     assert sum(one.recommended for one in rows) == 8
     assert all(one.parameters > 100_000_000 and len(one.released) == 7 for one in rows)
     assert all(one.runs for one in rows if one.source)
+
+
+def test_this_machine_is_known_to_call_tools_and_to_keep_to_a_form(setup: Setup):
+    [one] = entry(setup.router().entries(), MODEL).providers
+    assert (one.provider, one.supports_tools, one.supports_structured_output) == ("local", True, True)

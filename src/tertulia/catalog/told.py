@@ -119,7 +119,7 @@ def _items(body: bytes) -> Iterator[tuple[str, Plain]]:
         raise Upstream("the answer is no list of models")
     for item in _dicts(cast(list[Any], listed)):
         name = item.get("id") or item.get("name")
-        if isinstance(name, str) and 0 < len(name) <= 200:
+        if isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable():  # it goes to terminals and pages
             yield name, item
 
 

@@ -112,7 +112,8 @@ class Index:
 
     def _at_home(self, card: ModelCard) -> Candidate:
         row = self._rows.get(card.id)
-        fields = {"image": row is not None and "image" in row.input}
+        # The engine holds any model to a call or a form: what a probe found of it is better known still.
+        fields = {"tools": True, "response_format": True, "image": row is not None and "image" in row.input}
         return Candidate(
             provider=LOCAL,
             model=card.id,
