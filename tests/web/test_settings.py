@@ -53,7 +53,7 @@ async def test_what_is_set_is_sent_and_what_is_unset_is_not(page: Page, site: Si
         "temperature": "0.5", "top_p": "0,9", "top_k": "40", "min_p": "0.05", "seed": "7", "max_tokens": "99",
         "min_tokens": "1", "stop": "END\n\\n\\n", "presence_penalty": "-1", "frequency_penalty": "1.5",
         "repetition_penalty": "1.1", "logit_bias": '{"5": -100}', "top_logprobs": "3", "user": "Ann", "n": "1",
-        "tool_prompt": "Use these:", "models": "up/seeing",
+        "models": "up/seeing",
     }  # fmt: skip
     for name, text in written.items():
         await _field(panel, name).fill(text)
@@ -65,7 +65,7 @@ async def test_what_is_set_is_sent_and_what_is_unset_is_not(page: Page, site: Si
         "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "seed": 7, "max_tokens": 99, "min_tokens": 1,
         "stop": ["END", "\n\n"], "presence_penalty": -1, "frequency_penalty": 1.5, "repetition_penalty": 1.1,
         "logit_bias": {"5": -100}, "logprobs": True, "top_logprobs": 3, "reasoning_effort": "low", "top_a": 0.1,
-        "user": "Ann", "n": 1, "tool_prompt": "Use these:", "stream": True, "stream_options": {"include_usage": True},
+        "user": "Ann", "n": 1, "stream": True, "stream_options": {"include_usage": True},
     }  # fmt: skip
     assert {name: body.get(name) for name in sent} == sent
     await panel.get_by_role("button", name="Unset temperature").click()

@@ -28,7 +28,15 @@ export function answerView(answer) {
   const ways = h("div", { class: "ways row", role: "group", "aria-label": "Show the answer", hidden: true });
   const line = h("div", { class: "line-of-figures row" });
   const trouble = h("div", { class: "stack", hidden: true });
-  const element = h("div", { class: "answer" }, tabs, panel, trouble, line, h("div", { class: "row apart" }, exchange(answer), ways));
+  const element = h(
+    "div",
+    { class: "answer" },
+    tabs,
+    panel,
+    trouble,
+    line,
+    h("div", { class: "row apart" }, exchange(answer), ways),
+  );
   const state = { answer, id, way: "text", index: null, views: new Map(), told: "", seen: "" };
 
   const draw = (until) => {
@@ -76,7 +84,9 @@ function chooseTabs({ answer, index, id }, tabs, panel, pick) {
       pick(choices[(place + choices.length) % choices.length].index);
     };
     const on = { click: () => pick(choice.index), keydown: move };
-    tabs.append(h("button", { type: "button", role: "tab", id: `${id}-tab-${choice.index}`, "aria-controls": panel.id, on }));
+    tabs.append(
+      h("button", { type: "button", role: "tab", id: `${id}-tab-${choice.index}`, "aria-controls": panel.id, on }),
+    );
   }
   for (const [place, choice] of choices.entries()) {
     const tab = tabs.children[place];
@@ -93,8 +103,16 @@ function chooseWays({ answer, index, way }, ways, show) {
   const names = Object.keys(WAYS).filter((name) => name !== "heat" || choice?.logprobs?.length);
   ways.hidden = !choice?.content;
   if (ways.childElementCount !== names.length) {
-    fill(ways, names.map((name) =>
-      h("button", { type: "button", class: "quiet small", dataset: { name }, on: { click: () => show(name) } }, WAYS[name])));
+    fill(
+      ways,
+      names.map((name) =>
+        h(
+          "button",
+          { type: "button", class: "quiet small", dataset: { name }, on: { click: () => show(name) } },
+          WAYS[name],
+        ),
+      ),
+    );
   }
   for (const button of ways.children) button.setAttribute("aria-pressed", String(button.dataset.name === way));
 }
@@ -175,11 +193,23 @@ function drawCalls(element, calls, ended) {
     card.dataset.key = key;
     const { value } = ended ? parse(text) : {};
     const shown = value === undefined ? text : JSON.stringify(value, null, 2);
-    const head = h("div", { class: "row" }, h("span", { class: "chip accent" }, "call"),
-      h("code", {}, call.function?.name || "..."), call.id && h("span", { class: "faint small" }, call.id));
-    const broken = ended && value === undefined && text
-      ? h("p", { class: "notice warn small" }, `The arguments are not JSON: ${parse(text).problem}`) : null;
-    fill(card, head, ended ? codeBlock(shown, "json", { label: "arguments" }) : h("pre", {}, text.slice(0, GLANCE)), broken);
+    const head = h(
+      "div",
+      { class: "row" },
+      h("span", { class: "chip accent" }, "call"),
+      h("code", {}, call.function?.name || "..."),
+      call.id && h("span", { class: "faint small" }, call.id),
+    );
+    const broken =
+      ended && value === undefined && text
+        ? h("p", { class: "notice warn small" }, `The arguments are not JSON: ${parse(text).problem}`)
+        : null;
+    fill(
+      card,
+      head,
+      ended ? codeBlock(shown, "json", { label: "arguments" }) : h("pre", {}, text.slice(0, GLANCE)),
+      broken,
+    );
   }
 }
 
@@ -189,7 +219,12 @@ function drawCalls(element, calls, ended) {
 function exchange(answer) {
   const content = h("div", { class: "stack" });
   const fillIt = () => element.open && fill(content, requestOf(answer), responseOf(answer), routeOf(answer));
-  const element = h("details", { class: "exchange small", on: { toggle: fillIt } }, h("summary", {}, "Request and response"), content);
+  const element = h(
+    "details",
+    { class: "exchange small", on: { toggle: fillIt } },
+    h("summary", {}, "Request and response"),
+    content,
+  );
   return element;
 }
 

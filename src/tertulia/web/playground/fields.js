@@ -11,79 +11,163 @@ const WHOLE = 2 ** 53 - 1;
  * that tables of what providers honour have for it.
  */
 export const GROUPS = [
-  ["Sampling", [
-    {
-      name: "temperature", kind: "number", min: 0, max: 2, step: 0.05, slide: true, rest: 1,
-      help: "How random the answer is: 0 always takes the likeliest token, 2 is wild. Change this or top_p, not both.",
-    },
-    {
-      name: "top_p", kind: "number", min: 0, more: true, max: 1, step: 0.05, slide: true, rest: 1,
-      help: "Only the likeliest tokens that together have this probability are drawn from.",
-    },
-    { name: "top_k", kind: "whole", min: -1, max: WHOLE, help: "Only so many of the likeliest tokens; -1 or 0 is all." },
-    {
-      name: "min_p", kind: "number", min: 0, max: 1, step: 0.01,
-      help: "Only tokens at least this likely, compared with the likeliest.",
-    },
-    { name: "seed", kind: "whole", min: -WHOLE, max: WHOLE, help: "The same seed gives the same answer, as far as the provider can." },
-    { name: "n", kind: "whole", min: 1, max: 16, help: "How many answers to the same messages." },
-  ]],
-  ["Length", [
-    {
-      name: "max_tokens", kind: "whole", min: 1, max: WHOLE,
-      help: "The most tokens that the answer may have. Unset, the server decides.",
-    },
-    { name: "min_tokens", kind: "whole", min: 0, max: WHOLE, help: "No end before so many tokens." },
-    {
-      name: "stop", kind: "lines", most: 4,
-      help: "Up to 4 strings, one a line, at which the answer ends; \\n is a line break, \\t a tab, \\\\ a backslash.",
-    },
-  ]],
-  ["Repetition", [
-    {
-      name: "presence_penalty", kind: "number", min: -2, max: 2, step: 0.1, slide: true, rest: 0,
-      help: "Above 0, tokens that are in the text already become less likely: more new topics.",
-    },
-    {
-      name: "frequency_penalty", kind: "number", min: -2, max: 2, step: 0.1, slide: true, rest: 0,
-      help: "Above 0, tokens become less likely each time they are used: fewer repeated lines.",
-    },
-    {
-      name: "repetition_penalty", kind: "number", min: 0.01, max: 10, step: 0.05,
-      help: "Above 1, what was said becomes less likely; 1 does nothing. Engines have it, OpenAI has not.",
-    },
-    {
-      name: "logit_bias", kind: "bias", min: -100, max: 100,
-      help: "JSON of token ids and what is added to each, -100 (never) to 100 (always): {\"50256\": -100}",
-    },
-  ]],
-  ["Thinking and log-probabilities", [
-    { name: "reasoning_effort", kind: "pick", options: EFFORTS, help: "How long a model that reasons may think." },
-    { name: "logprobs", kind: "flag", help: "How likely each token of the answer was: shown as a heat map." },
-    {
-      name: "top_logprobs", kind: "whole", min: 0, max: 20,
-      help: "So many of the likeliest tokens at each place; the API promises 0 to 5. Needs logprobs.",
-    },
-  ]],
-  ["Delivery", [
-    { name: "stream", kind: "flag", rest: true, help: "Show the answer as it is written. On unless you turn it off." },
-    {
-      name: "include_usage", kind: "flag", rest: true, inside: "stream_options",
-      help: "Ask for token counts at a stream's end. Without it there are no figures. On unless you turn it off.",
-    },
-    {
-      name: "models", kind: "names", most: 16, help: "Other models, one a line, that may answer where the chosen one can't.",
-    },
-    {
-      name: "continue", kind: "flag",
-      help: "If a provider breaks off in the middle of an answer, another may go on from there.",
-    },
-    {
-      name: "continue_final_message", kind: "flag",
-      help: "Go on with the last message instead of answering it. Unset, that is done where it is the assistant's.",
-    },
-    { name: "user", kind: "line", help: "A name for who is asking, for providers that watch for abuse." },
-  ]],
+  [
+    "Sampling",
+    [
+      {
+        name: "temperature",
+        kind: "number",
+        min: 0,
+        max: 2,
+        step: 0.05,
+        slide: true,
+        rest: 1,
+        help: "How random the answer is: 0 takes the likeliest token, 2 is wild. Change this or top_p, not both.",
+      },
+      {
+        name: "top_p",
+        kind: "number",
+        min: 0,
+        more: true,
+        max: 1,
+        step: 0.05,
+        slide: true,
+        rest: 1,
+        help: "Only the likeliest tokens that together have this probability are drawn from.",
+      },
+      {
+        name: "top_k",
+        kind: "whole",
+        min: -1,
+        max: WHOLE,
+        help: "Only so many of the likeliest tokens; -1 or 0 is all.",
+      },
+      {
+        name: "min_p",
+        kind: "number",
+        min: 0,
+        max: 1,
+        step: 0.01,
+        help: "Only tokens at least this likely, compared with the likeliest.",
+      },
+      {
+        name: "seed",
+        kind: "whole",
+        min: -WHOLE,
+        max: WHOLE,
+        help: "The same seed gives the same answer, as far as the provider can.",
+      },
+      { name: "n", kind: "whole", min: 1, max: 16, help: "How many answers to the same messages." },
+    ],
+  ],
+  [
+    "Length",
+    [
+      {
+        name: "max_tokens",
+        kind: "whole",
+        min: 1,
+        max: WHOLE,
+        help: "The most tokens that the answer may have. Unset, the server decides.",
+      },
+      { name: "min_tokens", kind: "whole", min: 0, max: WHOLE, help: "No end before so many tokens." },
+      {
+        name: "stop",
+        kind: "lines",
+        most: 4,
+        help: "Up to 4 strings, one a line, at which the answer ends; \\n is a line end, \\t a tab, \\\\ a backslash.",
+      },
+    ],
+  ],
+  [
+    "Repetition",
+    [
+      {
+        name: "presence_penalty",
+        kind: "number",
+        min: -2,
+        max: 2,
+        step: 0.1,
+        slide: true,
+        rest: 0,
+        help: "Above 0, tokens that are in the text already become less likely: more new topics.",
+      },
+      {
+        name: "frequency_penalty",
+        kind: "number",
+        min: -2,
+        max: 2,
+        step: 0.1,
+        slide: true,
+        rest: 0,
+        help: "Above 0, tokens become less likely each time they are used: fewer repeated lines.",
+      },
+      {
+        name: "repetition_penalty",
+        kind: "number",
+        min: 0.01,
+        max: 10,
+        step: 0.05,
+        help: "Above 1, what was said becomes less likely; 1 does nothing. Engines have it, OpenAI has not.",
+      },
+      {
+        name: "logit_bias",
+        kind: "bias",
+        min: -100,
+        max: 100,
+        help: 'JSON of token ids and what is added to each, -100 (never) to 100 (always): {"50256": -100}',
+      },
+    ],
+  ],
+  [
+    "Thinking and log-probabilities",
+    [
+      { name: "reasoning_effort", kind: "pick", options: EFFORTS, help: "How long a model that reasons may think." },
+      { name: "logprobs", kind: "flag", help: "How likely each token of the answer was: shown as a heat map." },
+      {
+        name: "top_logprobs",
+        kind: "whole",
+        min: 0,
+        max: 20,
+        help: "So many of the likeliest tokens at each place; the API promises 0 to 5. Needs logprobs.",
+      },
+    ],
+  ],
+  [
+    "Delivery",
+    [
+      {
+        name: "stream",
+        kind: "flag",
+        rest: true,
+        help: "Show the answer as it is written. On unless you turn it off.",
+      },
+      {
+        name: "include_usage",
+        kind: "flag",
+        rest: true,
+        inside: "stream_options",
+        help: "Ask for token counts at a stream's end. Without it there are no figures. On unless you turn it off.",
+      },
+      {
+        name: "models",
+        kind: "names",
+        most: 16,
+        help: "Other models, one a line, that may answer where the chosen one can't.",
+      },
+      {
+        name: "continue",
+        kind: "flag",
+        help: "If a provider breaks off in the middle of an answer, another may go on from there.",
+      },
+      {
+        name: "continue_final_message",
+        kind: "flag",
+        help: "Go on with the last message instead of answering it. Unset, that is done where it is the assistant's.",
+      },
+      { name: "user", kind: "line", help: "A name for who is asking, for providers that watch for abuse." },
+    ],
+  ],
 ];
 
 export const FIELDS = GROUPS.flatMap(([, fields]) => fields);
@@ -108,7 +192,9 @@ export function range({ kind, min, max, more }) {
 const CHECKS = {
   number: (value, field) => (inRange(value, field) ? "" : `must be a number, ${range(field)}`),
   whole: (value, field) =>
-    Number.isSafeInteger(value) && inRange(value, field) ? "" : `must be a whole number${range(field).replace(/^whole/, "")}`,
+    Number.isSafeInteger(value) && inRange(value, field)
+      ? ""
+      : `must be a whole number${range(field).replace(/^whole/, "")}`,
   flag: (value) => (typeof value === "boolean" ? "" : "must be on or off"),
   pick: (value, { options }) => (options.includes(value) ? "" : `must be one of ${options.join(", ")}`),
   line: (value) => (typeof value === "string" ? "" : "must be text"),
@@ -132,7 +218,7 @@ function texts(value) {
 
 /** What is wrong with `tools`: a list, or the text of one that is being written. "" if nothing is. */
 export function toolsFault(tools) {
-  if (!Array.isArray(tools)) return "must be a JSON list of tools: [{\"type\": \"function\", \"function\": {...}}]";
+  if (!Array.isArray(tools)) return 'must be a JSON list of tools: [{"type": "function", "function": {...}}]';
   const names = new Set();
   for (const [place, tool] of tools.entries()) {
     const wrong = toolFault(tool, `tools[${place}]`, names);
@@ -166,7 +252,9 @@ export function choiceFault(choice, tools) {
   const name = choice?.function?.name;
   if (choice !== "required" && typeof name !== "string") return "must be auto, none, required, or name a tool";
   if (!names.length) return "needs tools: add one, or unset this";
-  return choice === "required" || names.includes(name) ? "" : `there is no tool ${show(name)}: choose another, or unset this`;
+  return choice === "required" || names.includes(name)
+    ? ""
+    : `there is no tool ${show(name)}: choose another, or unset this`;
 }
 
 /** What is wrong with a response_format, or "". */

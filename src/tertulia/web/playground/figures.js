@@ -58,12 +58,21 @@ function tokens(usage) {
   const more = usage.estimated ? "the provider told none: counted here" : "as the server counted them";
   const thought = usage.completion_tokens_details?.reasoning_tokens;
   const cached = usage.prompt_tokens_details?.cached_tokens;
-  const cost = typeof usage.cost === "number"
-    ? figure("", money(usage.cost), "what the answer cost, by the provider's prices")
-    : h("span", { class: "faint", title: "the provider's prices are not known" }, "cost unknown");
+  const cost =
+    typeof usage.cost === "number"
+      ? figure("", money(usage.cost), "what the answer cost, by the provider's prices")
+      : h("span", { class: "faint", title: "the provider's prices are not known" }, "cost unknown");
   return [
-    figure(`in${cached ? ` (${number(cached)} cached)` : ""}`, about + number(usage.prompt_tokens), `tokens read, ${more}`),
-    figure(`out${thought ? ` (${number(thought)} thinking)` : ""}`, about + number(usage.completion_tokens), `tokens written, ${more}`),
+    figure(
+      `in${cached ? ` (${number(cached)} cached)` : ""}`,
+      about + number(usage.prompt_tokens),
+      `tokens read, ${more}`,
+    ),
+    figure(
+      `out${thought ? ` (${number(thought)} thinking)` : ""}`,
+      about + number(usage.completion_tokens),
+      `tokens written, ${more}`,
+    ),
     cost,
   ];
 }
@@ -75,7 +84,8 @@ export function origin(answer) {
   const asked = String(answer.request?.model ?? "").replace(/:[^:/]*$/, "");
   const other = answer.model && asked && answer.model !== asked;
   return [
-    answer.provider && h("span", { class: "chip", title: "the provider that gave this answer" }, `by ${answer.provider}`),
+    answer.provider &&
+      h("span", { class: "chip", title: "the provider that gave this answer" }, `by ${answer.provider}`),
     other && h("span", { class: "chip", title: "the model that gave this answer" }, answer.model),
     tried > 1 && h("span", { class: "chip warn" }, `after ${tried - 1} other${tried > 2 ? "s" : ""}`),
     words && h("span", { class: `chip ${kind}` }, words),
@@ -85,11 +95,22 @@ export function origin(answer) {
 /** Who was asked, and what became of it. */
 export function routeOf(answer) {
   if (!answer.route?.length) return null;
-  const rows = answer.route.map((one) => h("tr", {},
-    h("td", {}, String(one.provider)), h("td", {}, String(one.outcome)),
-    h("td", { class: "number" }, one.seconds ? duration(1000 * one.seconds) : ""), h("td", {}, one.why ?? "")));
+  const rows = answer.route.map((one) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, String(one.provider)),
+      h("td", {}, String(one.outcome)),
+      h("td", { class: "number" }, one.seconds ? duration(1000 * one.seconds) : ""),
+      h("td", {}, one.why ?? ""),
+    ),
+  );
   const head = ["Provider", "Outcome", "Time", "Why"].map((name) => h("th", { scope: "col" }, name));
-  return h("div", { class: "scroll" }, h("table", { class: "small" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
+  return h(
+    "div",
+    { class: "scroll" },
+    h("table", { class: "small" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
+  );
 }
 
 /** What the server warned of, and what went wrong, with what would work. */
@@ -100,8 +121,14 @@ export function troubles(answer) {
   const hint = HINTS[error.code] ?? (error.status === 0 ? "Start it, or reload the page once it is back." : "");
   const wait = error.retryAfter ? `It asks to wait ${error.retryAfter} s.` : "";
   const about = [error.status || "", error.code ?? error.type ?? "", error.param ?? "", error.requestId ?? ""];
-  return [...warnings, h("div", { class: "error", role: "alert" },
-    h("p", {}, error.message),
-    hint || wait ? h("p", {}, [wait, hint].filter(Boolean).join(" ")) : null,
-    h("p", { class: "small" }, about.filter(Boolean).join(" \u00b7 ")))];
+  return [
+    ...warnings,
+    h(
+      "div",
+      { class: "error", role: "alert" },
+      h("p", {}, error.message),
+      hint || wait ? h("p", {}, [wait, hint].filter(Boolean).join(" ")) : null,
+      h("p", { class: "small" }, about.filter(Boolean).join(" \u00b7 ")),
+    ),
+  ];
 }

@@ -4,7 +4,12 @@ import { h } from "/assets/shared/dom.js";
 import { isObject, parseObject } from "/assets/shared/json.js";
 import { field, select, textarea, written } from "/assets/playground/control.js";
 
-const TYPES = [["", "not set"], ["text", "text"], ["json_object", "json_object: any JSON"], ["json_schema", "json_schema: JSON that fits"]];
+const TYPES = [
+  ["", "not set"],
+  ["text", "text"],
+  ["json_object", "json_object: any JSON"],
+  ["json_schema", "json_schema: JSON that fits"],
+];
 const EXAMPLE = {
   type: "object",
   properties: {
@@ -38,7 +43,8 @@ export function formatFields(scope) {
     draw();
   };
   const control = select(TYPES, settings[NAME]?.type ?? "", put);
-  if (control.value !== (settings[NAME]?.type ?? "")) { // another server's own
+  if (control.value !== (settings[NAME]?.type ?? "")) {
+    // another server's own
     control.append(h("option", { value: settings[NAME].type }, settings[NAME].type));
     control.value = settings[NAME].type;
   }
@@ -47,17 +53,28 @@ export function formatFields(scope) {
     put("");
   };
   draw();
-  const help = "json_object needs a word about JSON in the messages for many models; json_schema holds the model to a schema.";
+  const help =
+    "json_object needs a word about JSON in the messages for many models; json_schema holds the model to a schema.";
   const kind = { ...field(NAME, control, { help, lack: lack(NAME), unset }), name: NAME };
-  const whole = (faulty) => (settings[NAME]?.type === "json_schema" ? "" : faulty.get(NAME) ?? "");
+  const whole = (faulty) => (settings[NAME]?.type === "json_schema" ? "" : (faulty.get(NAME) ?? ""));
   return [{ ...kind, wrong: whole }, ...parts.map((part) => ({ ...part, name: NAME, mark: () => {} }))];
 }
 
 function schemaParts(inner, put) {
   const name = h("input", { autocomplete: "off", spellcheck: false, on: { input: () => put({ name: name.value }) } });
-  const description = h("input", { autocomplete: "off", on: { input: () => put({ description: description.value || undefined }) } });
-  const strict = select([["", "not set (on)"], ["true", "on"], ["false", "off"]], "", (value) =>
-    put({ strict: value === "" ? undefined : value === "true" }));
+  const description = h("input", {
+    autocomplete: "off",
+    on: { input: () => put({ description: description.value || undefined }) },
+  });
+  const strict = select(
+    [
+      ["", "not set (on)"],
+      ["true", "on"],
+      ["false", "off"],
+    ],
+    "",
+    (value) => put({ strict: value === "" ? undefined : value === "true" }),
+  );
   const schema = textarea("", (text) => put({ schema: parseObject(text).value ?? text }), { rows: 12, class: "code" });
   const write = (value) => {
     schema.value = written(value);
@@ -70,18 +87,50 @@ function schemaParts(inner, put) {
   const part = (label, control, help, show, mine) => ({
     ...field(NAME, control, { label, help }),
     show,
-    wrong: (faulty) => (mine(faulty.get(NAME) ?? "") ? faulty.get(NAME) ?? "" : ""),
+    wrong: (faulty) => (mine(faulty.get(NAME) ?? "") ? (faulty.get(NAME) ?? "") : ""),
   });
   const ofName = (message) => message.startsWith("json_schema.name");
   const views = [
-    part("Schema's name", name, "Letters, digits, _ and -; some models read it.", () => (name.value = inner().name ?? ""), ofName),
-    part("Description", description, "What the answer is for; some models read it.", () => (description.value = inner().description ?? ""), () => false),
-    part("strict", strict, "On: the answer fits, or the request is refused. Off: what can't be enforced is told in a warning.",
-      () => (strict.value = String(inner().strict ?? "")), () => false),
-    part("Schema", schema, "A JSON Schema.", () => (schema.value = written(inner().schema)), (message) => !ofName(message)),
+    part(
+      "Schema's name",
+      name,
+      "Letters, digits, _ and -; some models read it.",
+      () => (name.value = inner().name ?? ""),
+      ofName,
+    ),
+    part(
+      "Description",
+      description,
+      "What the answer is for; some models read it.",
+      () => (description.value = inner().description ?? ""),
+      () => false,
+    ),
+    part(
+      "strict",
+      strict,
+      "On: the answer fits, or the request is refused. Off: what can't be enforced is told in a warning.",
+      () => (strict.value = String(inner().strict ?? "")),
+      () => false,
+    ),
+    part(
+      "Schema",
+      schema,
+      "A JSON Schema.",
+      () => (schema.value = written(inner().schema)),
+      (message) => !ofName(message),
+    ),
   ];
-  const buttons = [["Insert an example", () => write(EXAMPLE)], ["Tidy", tidy]];
-  views[3].element.append(h("div", { class: "row" }, buttons.map(([words, click]) => h("button", { type: "button", class: "small quiet", on: { click } }, words))));
+  const buttons = [
+    ["Insert an example", () => write(EXAMPLE)],
+    ["Tidy", tidy],
+  ];
+  views[3].element.append(
+    h(
+      "div",
+      { class: "row" },
+      buttons.map(([words, click]) => h("button", { type: "button", class: "small quiet", on: { click } }, words)),
+    ),
+  );
   for (const view of views) view.show();
   return views;
 }

@@ -7,7 +7,7 @@ const waiting = new Set();
 let asked = 0;
 let last = 0;
 
-/** Have `draw(until)` called in the next frame, once however often it is asked for; again, as long as it gives false. */
+/** Have `draw(until)` called in the next frame, once however often it is asked for; again while it gives false. */
 export function soon(draw) {
   waiting.add(draw);
   asked ||= requestAnimationFrame(turn);

@@ -4,16 +4,27 @@ import { fill, h } from "/assets/shared/dom.js";
 import { shower } from "/assets/shared/visible.js";
 
 const MOST = 20_000;
-const STEPS = [[0.9, 0], [0.6, 1], [0.3, 2], [0.1, 3], [0, 4]];
+const STEPS = [
+  [0.9, 0],
+  [0.6, 1],
+  [0.3, 2],
+  [0.1, 3],
+  [0, 4],
+];
 const MOVES = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -Infinity, End: Infinity };
 
 let made = 0;
 
-/** A view of log-probabilities that grow: `{element, write(tokens, until)}`; `write` gives false if there is more to do. */
+/** A view of log-probabilities that grow: `{element, write(tokens, until)}`; false says that there is more to do. */
 export function heatView() {
   const id = `heat-${(made += 1)}`;
   const show = shower();
-  const text = h("div", { class: "tokens", role: "listbox", tabIndex: 0, "aria-label": "Tokens, and how likely each was" });
+  const text = h("div", {
+    class: "tokens",
+    role: "listbox",
+    tabIndex: 0,
+    "aria-label": "Tokens, and how likely each was",
+  });
   const rivals = h("div", { class: "rivals card", role: "status", id: `${id}-rivals`, hidden: true });
   const note = h("p", { class: "faint small" });
   const element = h("div", { class: "heat" }, legend(), h("div", { class: "field-of-tokens" }, text, rivals), note);
@@ -66,7 +77,11 @@ export function heatView() {
 
 function tokenOf({ token, logprob }, show) {
   const words = String(token).replaceAll("\n", "\u21b5\n");
-  return h("span", { class: `token h${step(Math.exp(logprob))}`, role: "option", "aria-selected": "false" }, show(words));
+  return h(
+    "span",
+    { class: `token h${step(Math.exp(logprob))}`, role: "option", "aria-selected": "false" },
+    show(words),
+  );
 }
 
 function step(chance) {
@@ -83,17 +98,28 @@ function table({ token, logprob, top_logprobs: top = [] }, show) {
   const all = [...(top ?? [])];
   if (!all.some((one) => one.token === token)) all.push({ token, logprob });
   all.sort((a, b) => b.logprob - a.logprob);
-  return h("ol", {}, all.map((one) => {
-    const bar = h("span", { class: "bar-of", "aria-hidden": "true" });
-    bar.style.width = `${Math.max(1, 100 * Math.exp(one.logprob))}%`;
-    const name = h("code", {}, show(JSON.stringify(String(one.token)).slice(0, 60)));
-    return h("li", { class: one.token === token ? "chosen" : "" }, name,
-      one.token === token ? h("span", { class: "faint" }, "chosen") : null, h("span", { class: "figure" }, percent(one.logprob)), bar);
-  }));
+  return h(
+    "ol",
+    {},
+    all.map((one) => {
+      const bar = h("span", { class: "bar-of", "aria-hidden": "true" });
+      bar.style.width = `${Math.max(1, 100 * Math.exp(one.logprob))}%`;
+      const name = h("code", {}, show(JSON.stringify(String(one.token)).slice(0, 60)));
+      return h(
+        "li",
+        { class: one.token === token ? "chosen" : "" },
+        name,
+        one.token === token ? h("span", { class: "faint" }, "chosen") : null,
+        h("span", { class: "figure" }, percent(one.logprob)),
+        bar,
+      );
+    }),
+  );
 }
 
 function legend() {
   const boxes = STEPS.map(([least, warmth]) =>
-    h("span", { class: `token h${warmth}` }, warmth === 4 ? "< 10 %" : `\u2265 ${100 * least} %`));
+    h("span", { class: `token h${warmth}` }, warmth === 4 ? "< 10 %" : `\u2265 ${100 * least} %`),
+  );
   return h("p", { class: "legend row small soft" }, "Likely:", boxes);
 }

@@ -1,7 +1,10 @@
 // What a model's providers are known not to honour.
 
 const NEEDS = {
-  tools: "tools", tool_choice: "tool_choice", tool_prompt: "tool_prompt", response_format: "response_format",
+  tools: "tools",
+  tool_choice: "tool_choice",
+  tool_prompt: "tool_prompt",
+  response_format: "response_format",
   top_logprobs: "logprobs",
 };
 

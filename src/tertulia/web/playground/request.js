@@ -55,9 +55,12 @@ function plain(message, current) {
     const value = message[name];
     if (value !== undefined && value !== null && value !== "") made[name] = value;
   }
-  if (made.tool_calls) made.tool_calls = made.tool_calls.map(({ id, type = "function", function: f }) => ({
-    ...(id ? { id } : {}), type, function: f,
-  }));
+  if (made.tool_calls)
+    made.tool_calls = made.tool_calls.map(({ id, type = "function", function: f }) => ({
+      ...(id ? { id } : {}),
+      type,
+      function: f,
+    }));
   if (!made.tool_calls?.length) {
     delete made.tool_calls;
     made.content ??= "";

@@ -36,11 +36,27 @@ export function settingsPanel(chat, card, onChange) {
   ];
   for (const [title, fields] of groups) {
     const open = OPEN.includes(title) || fields.some(({ name }) => isSet(settings, name));
-    shown.push({ fields, fold: fold(title, open, fields.map(({ element }) => element)) });
+    shown.push({
+      fields,
+      fold: fold(
+        title,
+        open,
+        fields.map(({ element }) => element),
+      ),
+    });
   }
-  const reset = h("button", { type: "button", class: "quiet", on: { click: () => clear(chat, card, onChange, element) } }, "Unset all");
+  const reset = h(
+    "button",
+    { type: "button", class: "quiet", on: { click: () => clear(chat, card, onChange, element) } },
+    "Unset all",
+  );
   const note = h("p", { class: "faint small" }, "What is not set is not sent: the server, or the provider, decides.");
-  const element = h("div", { class: "settings stack" }, h("div", { class: "row apart" }, note, reset), shown.map(({ fold: one }) => one.element));
+  const element = h(
+    "div",
+    { class: "settings stack" },
+    h("div", { class: "row apart" }, note, reset),
+    shown.map(({ fold: one }) => one.element),
+  );
   check(shown, settings);
   return element;
 }
@@ -59,11 +75,14 @@ function check(shown, settings) {
   for (const { field: name, message } of faults(settings)) if (!wrong.has(name)) wrong.set(name, message);
   for (const { fields, fold: one } of shown) {
     for (const view of fields) {
-      view.say(view.wrong ? view.wrong(wrong) : wrong.get(view.name) ?? "");
+      view.say(view.wrong ? view.wrong(wrong) : (wrong.get(view.name) ?? ""));
       view.mark(isSet(settings, view.name));
     }
     const names = [...new Set(fields.map(({ name }) => name))];
-    one.tell(names.filter((name) => isSet(settings, name)).length, names.some((name) => wrong.has(name)));
+    one.tell(
+      names.filter((name) => isSet(settings, name)).length,
+      names.some((name) => wrong.has(name)),
+    );
   }
 }
 
@@ -92,7 +111,14 @@ function plain(row, { settings, set, lack: lacks }) {
     show();
   };
   const wide = Boolean(row.slide) || !["number", "whole", "flag", "pick"].includes(row.kind);
-  const view = field(row.name, control, { range: range(row), help: row.help, lack: lacks(row.name), beside, unset, wide });
+  const view = field(row.name, control, {
+    range: range(row),
+    help: row.help,
+    lack: lacks(row.name),
+    beside,
+    unset,
+    wide,
+  });
   return { ...view, name: row.name, wrong: (faulty) => faulty.get(row.inside ?? row.name) ?? "" };
 }
 
@@ -102,20 +128,33 @@ function numeric({ name, min, max, step, slide, rest }, get, put) {
     return text.trim() === "" ? undefined : Number.isFinite(value) ? value : text;
   };
   const control = h("input", {
-    inputMode: "decimal", autocomplete: "off", placeholder: "not set", value: get() ?? "",
-    on: { input: () => {
-      put(number(control.value));
-      draw();
-    } },
+    inputMode: "decimal",
+    autocomplete: "off",
+    placeholder: "not set",
+    value: get() ?? "",
+    on: {
+      input: () => {
+        put(number(control.value));
+        draw();
+      },
+    },
   });
-  const slider = slide && h("input", {
-    type: "range", min, max, step, "aria-label": `${name}, slider`,
-    on: { input: () => {
-      control.value = slider.value;
-      put(Number(slider.value));
-      draw();
-    } },
-  });
+  const slider =
+    slide &&
+    h("input", {
+      type: "range",
+      min,
+      max,
+      step,
+      "aria-label": `${name}, slider`,
+      on: {
+        input: () => {
+          control.value = slider.value;
+          put(Number(slider.value));
+          draw();
+        },
+      },
+    });
   const draw = () => {
     if (!slider) return;
     slider.value = typeof get() === "number" ? get() : rest;
@@ -131,18 +170,32 @@ function numeric({ name, min, max, step, slide, rest }, get, put) {
 
 function flag({ rest }, get, put) {
   const words = rest === undefined ? "not set" : `not set (${rest ? "on" : "off"})`;
-  const control = select([["", words], ["true", "on"], ["false", "off"]], String(get() ?? ""), (value) =>
-    put(value === "" ? undefined : value === "true"));
+  const control = select(
+    [
+      ["", words],
+      ["true", "on"],
+      ["false", "off"],
+    ],
+    String(get() ?? ""),
+    (value) => put(value === "" ? undefined : value === "true"),
+  );
   return { control, show: () => (control.value = String(get() ?? "")) };
 }
 
 function pick({ options }, get, put) {
-  const control = select([["", "not set"], ...options.map((one) => [one, one])], get() ?? "", (value) => put(value || undefined));
+  const control = select([["", "not set"], ...options.map((one) => [one, one])], get() ?? "", (value) =>
+    put(value || undefined),
+  );
   return { control, show: () => (control.value = get() ?? "") };
 }
 
 function line(_, get, put) {
-  const control = h("input", { value: get() ?? "", placeholder: "not set", autocomplete: "off", on: { input: () => put(control.value || undefined) } });
+  const control = h("input", {
+    value: get() ?? "",
+    placeholder: "not set",
+    autocomplete: "off",
+    on: { input: () => put(control.value || undefined) },
+  });
   return { control, show: () => (control.value = get() ?? "") };
 }
 
@@ -151,25 +204,37 @@ function lines(_, get, put) {
   const escape = (text) => text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\t", "\\t");
   const read = (text) => text.replace(/\\(.)/g, (all, char) => ({ n: "\n", t: "\t", "\\": "\\" })[char] ?? all);
   const text = () => [get() ?? []].flat().map(escape).join("\n");
-  const control = textarea(text(), (value) => {
-    const found = value.split("\n").filter(Boolean).map(read);
-    put(found.length ? found : undefined);
-  }, { placeholder: "not set", class: "code" });
+  const control = textarea(
+    text(),
+    (value) => {
+      const found = value.split("\n").filter(Boolean).map(read);
+      put(found.length ? found : undefined);
+    },
+    { placeholder: "not set", class: "code" },
+  );
   return { control, show: () => (control.value = text()) };
 }
 
 function names(_, get, put) {
   const text = () => [get() ?? []].flat().join("\n");
-  const control = textarea(text(), (value) => {
-    const found = value.split("\n").map((one) => one.trim()).filter(Boolean);
-    put(found.length ? found : undefined);
-  }, { placeholder: "not set" });
+  const control = textarea(
+    text(),
+    (value) => {
+      const found = value
+        .split("\n")
+        .map((one) => one.trim())
+        .filter(Boolean);
+      put(found.length ? found : undefined);
+    },
+    { placeholder: "not set" },
+  );
   return { control, show: () => (control.value = text()) };
 }
 
 function bias(_, get, put) {
-  const control = textarea(written(get()), (text) => put(text.trim() ? parseObject(text).value ?? text : undefined), {
-    placeholder: "not set", class: "code",
+  const control = textarea(written(get()), (text) => put(text.trim() ? (parseObject(text).value ?? text) : undefined), {
+    placeholder: "not set",
+    class: "code",
   });
   return { control, show: () => (control.value = written(get())) };
 }
@@ -177,11 +242,12 @@ function bias(_, get, put) {
 /** Fields that nobody thought of. */
 function extra({ settings, set }) {
   const put = (text) => set("extra", text.trim() ? text : undefined);
-  const control = textarea(settings.extra ?? "", put, { rows: 4, class: "code", placeholder: "{\"provider_field\": 1}" });
+  const control = textarea(settings.extra ?? "", put, { rows: 4, class: "code", placeholder: '{"provider_field": 1}' });
   const unset = () => {
     control.value = "";
     put("");
   };
-  const help = "A JSON object that is put over the request as the last word: fields that are not above, or other values for those that are.";
+  const help =
+    "A JSON object that is put over the request as the last word: other fields, or other values.";
   return { ...field("extra", control, { label: "Extra JSON", help, unset }), name: "extra" };
 }

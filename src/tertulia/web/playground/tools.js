@@ -6,22 +6,34 @@ import { field, select, textarea, written } from "/assets/playground/control.js"
 
 const object = (properties, required = Object.keys(properties)) => ({ type: "object", properties, required });
 const EXAMPLES = {
-  "Weather": {
-    name: "get_weather", description: "The weather in a city, now.",
-    parameters: object({
-      city: { type: "string", description: "A city's name, such as Paris" },
-      unit: { type: "string", enum: ["celsius", "fahrenheit"] },
-    }, ["city"]),
+  Weather: {
+    name: "get_weather",
+    description: "The weather in a city, now.",
+    parameters: object(
+      {
+        city: { type: "string", description: "A city's name, such as Paris" },
+        unit: { type: "string", enum: ["celsius", "fahrenheit"] },
+      },
+      ["city"],
+    ),
   },
-  "Search": {
-    name: "search", description: "Look something up on the web.",
+  Search: {
+    name: "search",
+    description: "Look something up on the web.",
     parameters: object({ query: { type: "string" }, count: { type: "integer", minimum: 1, maximum: 10 } }, ["query"]),
   },
-  "Sum": {
-    name: "add", description: "Add two numbers.", parameters: object({ a: { type: "number" }, b: { type: "number" } }),
+  Sum: {
+    name: "add",
+    description: "Add two numbers.",
+    parameters: object({ a: { type: "number" }, b: { type: "number" } }),
   },
 };
-const MODES = [["", "not set"], ["auto", "auto: the model decides"], ["none", "none: it may not"], ["required", "required: it must"]];
+const MODES = [
+  ["", "not set"],
+  ["auto", "auto: the model decides"],
+  ["none", "none: it may not"],
+  ["required", "required: it must"],
+];
 
 /** The fields about tools. */
 export function toolFields(scope) {
@@ -46,11 +58,22 @@ function toolsField({ settings, set, lack }, drawChoice) {
     put(text);
   };
   const buttons = Object.entries(EXAMPLES).map(([name, example]) =>
-    h("button", { type: "button", class: "small", on: { click: () => insert(example) } }, `Insert: ${name}`));
-  const tidy = h("button", { type: "button", class: "small quiet", on: { click: () => {
-    const { value } = parse(control.value);
-    if (value !== undefined) write(written(value));
-  } } }, "Tidy");
+    h("button", { type: "button", class: "small", on: { click: () => insert(example) } }, `Insert: ${name}`),
+  );
+  const tidy = h(
+    "button",
+    {
+      type: "button",
+      class: "small quiet",
+      on: {
+        click: () => {
+          const { value } = parse(control.value);
+          if (value !== undefined) write(written(value));
+        },
+      },
+    },
+    "Tidy",
+  );
   const help = "A JSON list of functions that the model may call; parameters are a JSON Schema.";
   const view = field("tools", control, { help, lack: lack("tools"), unset: () => write("") });
   view.element.append(h("div", { class: "row" }, buttons, tidy));
@@ -58,17 +81,19 @@ function toolsField({ settings, set, lack }, drawChoice) {
 }
 
 function choiceField({ settings, set, lack }) {
-  const read = (value) => (value.startsWith("=") ? { type: "function", function: { name: value.slice(1) } } : value || undefined);
+  const read = (value) =>
+    value.startsWith("=") ? { type: "function", function: { name: value.slice(1) } } : value || undefined;
   const now = () => {
     const { tool_choice: choice } = settings;
-    return typeof choice === "object" && choice !== null ? `=${choice.function?.name}` : choice ?? "";
+    return typeof choice === "object" && choice !== null ? `=${choice.function?.name}` : (choice ?? "");
   };
   const control = select([], "", (value) => set("tool_choice", read(value)));
   const draw = () => {
     const tools = Array.isArray(settings.tools) ? settings.tools : [];
     const names = tools.map((tool) => tool?.function?.name).filter((name) => typeof name === "string");
     const options = [...MODES, ...names.map((name) => [`=${name}`, `only ${name}`])];
-    if (!options.some(([value]) => value === now())) options.push([now(), `${now().replace(/^=/, "only ")} (not there)`]);
+    if (!options.some(([value]) => value === now()))
+      options.push([now(), `${now().replace(/^=/, "only ")} (not there)`]);
     control.replaceChildren(...options.map(([value, words]) => h("option", { value }, words)));
     control.value = now();
   };
@@ -82,7 +107,10 @@ function choiceField({ settings, set, lack }) {
 }
 
 function promptField({ settings, set, lack }) {
-  const control = textarea(settings.tool_prompt ?? "", (text) => set("tool_prompt", text || undefined), { placeholder: "not set", spellcheck: true });
+  const control = textarea(settings.tool_prompt ?? "", (text) => set("tool_prompt", text || undefined), {
+    placeholder: "not set",
+    spellcheck: true,
+  });
   const unset = () => {
     control.value = "";
     set("tool_prompt", undefined);
@@ -93,11 +121,21 @@ function promptField({ settings, set, lack }) {
 
 function parallelField({ settings, set, lack }) {
   const name = "parallel_tool_calls";
-  const control = select([["", "not set"], ["true", "on"], ["false", "off"]], String(settings[name] ?? ""), (value) =>
-    set(name, value === "" ? undefined : value === "true"));
+  const control = select(
+    [
+      ["", "not set"],
+      ["true", "on"],
+      ["false", "off"],
+    ],
+    String(settings[name] ?? ""),
+    (value) => set(name, value === "" ? undefined : value === "true"),
+  );
   const unset = () => {
     control.value = "";
     set(name, undefined);
   };
-  return { ...field(name, control, { help: "Whether one answer may call several tools.", lack: lack(name), unset }), name };
+  return {
+    ...field(name, control, { help: "Whether one answer may call several tools.", lack: lack(name), unset }),
+    name,
+  };
 }

@@ -8,10 +8,14 @@ const MOST = 20_000; // coloured pieces, after which the rest is plain
 
 const words = (text) => text.split(" ");
 const PYTHON = words(
-  "and as assert async await break class continue def del elif else except False finally for from global if import in is lambda None nonlocal not or pass raise return True try while with yield match case",
+  "and as assert async await break class continue def del elif else except False finally for from " +
+  "global if import in is lambda None nonlocal not or pass raise return True try while with yield match " +
+  "case",
 );
 const SCRIPT = words(
-  "async await break case catch class const continue default delete do else export extends false finally for from function if import in instanceof let new null of return static super switch this throw true try typeof undefined var void while yield interface type enum implements readonly",
+  "async await break case catch class const continue default delete do else export extends false " +
+  "finally for from function if import in instanceof let new null of return static super switch this " +
+  "throw true try typeof undefined var void while yield interface type enum implements readonly",
 );
 const SHELL = words("if then else elif fi for in do done while case esac function export local return set unset");
 const NUMBER = String.raw`\b(?:0[xX][\da-fA-F_]+|\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)\b`;
@@ -22,23 +26,52 @@ const SINGLE = String.raw`'(?:[^'\\]|\\.)*'?`;
 
 /** For each language: its keywords; the marks between which text runs over lines; strings and comments in a line. */
 const LANGUAGES = {
-  python: [PYTHON, [['"""', '"""', "string"], ["'''", "'''", "string"]], `${QUOTED}|${SINGLE}`, "#.*"],
-  javascript: [SCRIPT, [["/*", "*/", "comment"], ["`", "`", "string"]], `${QUOTED}|${SINGLE}`, "//.*"],
+  python: [
+    PYTHON,
+    [
+      ['"""', '"""', "string"],
+      ["'''", "'''", "string"],
+    ],
+    `${QUOTED}|${SINGLE}`,
+    "#.*",
+  ],
+  javascript: [
+    SCRIPT,
+    [
+      ["/*", "*/", "comment"],
+      ["`", "`", "string"],
+    ],
+    `${QUOTED}|${SINGLE}`,
+    "//.*",
+  ],
   shell: [SHELL, [["'", "'", "string"]], QUOTED, String.raw`(?<=^|\s)#.*`],
   json: [words("true false null"), [], QUOTED, "//.*"],
 };
 const ALIASES = {
-  py: "python", python3: "python", js: "javascript", jsx: "javascript", mjs: "javascript", ts: "javascript",
-  tsx: "javascript", typescript: "javascript", bash: "shell", sh: "shell", zsh: "shell", console: "shell",
-  jsonc: "json", json5: "json",
+  py: "python",
+  python3: "python",
+  js: "javascript",
+  jsx: "javascript",
+  mjs: "javascript",
+  ts: "javascript",
+  tsx: "javascript",
+  typescript: "javascript",
+  bash: "shell",
+  sh: "shell",
+  zsh: "shell",
+  console: "shell",
+  jsonc: "json",
+  json5: "json",
 };
 const KINDS = ["long", "string", "comment", "number", "word"]; // the groups of a language's tokens
 
-const grammars = new Map(Object.entries(LANGUAGES).map(([name, [keys, long, string, comment]]) => {
-  const starts = long.map(([start]) => start.replace(/[*]/g, "\\$&")).join("|") || "(?!)";
-  const token = new RegExp(`(${starts})|(${string})|(${comment})|(${NUMBER})|(${WORD})`, "g");
-  return [name, { keys: new Set(keys), long, token }];
-}));
+const grammars = new Map(
+  Object.entries(LANGUAGES).map(([name, [keys, long, string, comment]]) => {
+    const starts = long.map(([start]) => start.replace(/[*]/g, "\\$&")).join("|") || "(?!)";
+    const token = new RegExp(`(${starts})|(${string})|(${comment})|(${NUMBER})|(${WORD})`, "g");
+    return [name, { keys: new Set(keys), long, token }];
+  }),
+);
 
 /**
  * A block of `text` with its language's name, and a copy button unless `copy` is false. `label` stands for the

@@ -5,7 +5,11 @@ import { h } from "/assets/shared/dom.js";
 const NEXT = /[\\`*_~[\]!<\n]|https?:\/\//gi;
 const SAFE = /^(?:https?:\/\/|mailto:)[^\s\u0000-\u0020\u007f-\u00a0\u200b-\u200f\u202a-\u202e\u2066-\u2069]+$/i;
 const BARE = /https?:\/\/[^\s<>"`\u0000-\u0020\u202a-\u202e\u2066-\u2069]{1,2000}/iy;
-const TARGET = /\(\s{0,9}(<[^<>\n]{0,2000}>|[^\s()]{0,2000}(?:\([^\s()]{0,500}\)[^\s()]{0,500})?)(?:\s{1,9}("[^"\n]{0,300}"|'[^'\n]{0,300}'))?\s{0,9}\)/y;
+const TARGET = new RegExp(
+  String.raw`\(\s{0,9}(<[^<>\n]{0,2000}>|[^\s()]{0,2000}(?:\([^\s()]{0,500}\)[^\s()]{0,500})?)` +
+    String.raw`(?:\s{1,9}("[^"\n]{0,300}"|'[^'\n]{0,300}'))?\s{0,9}\)`,
+  "y",
+);
 const PUNCTUATION = /[\p{P}\p{S}]/u;
 const DEEPEST = 32; // marks that are open at once
 const LONGEST = 6; // characters of such a mark
@@ -115,7 +119,8 @@ function link(address, children, title = "") {
 function bare(state) {
   BARE.lastIndex = state.at;
   let address = BARE.exec(state.text)?.[0] ?? "";
-  while (/[.,:;!?*_~'\])}]$/.test(address) && !(address.endsWith(")") && address.includes("("))) address = address.slice(0, -1);
+  while (/[.,:;!?*_~'\])}]$/.test(address) && !(address.endsWith(")") && address.includes("(")))
+    address = address.slice(0, -1);
   if (!safe(address) || !state.spend()) return literal(state, 4);
   flush(state);
   state.nodes.push(link(address, [address]));
@@ -164,7 +169,8 @@ function close(state) {
   if (!address || !state.spend()) return literal(state, 1);
   flush(state);
   const children = shown(state.nodes.splice(opener.at).slice(1), state.show).map((node) =>
-    node.tagName === "A" ? node.textContent : node);
+    node.tagName === "A" ? node.textContent : node,
+  );
   state.marks = state.marks.filter((mark) => mark.at < opener.at);
   if (!opener.image) state.brackets = []; // no link stands inside another
   const label = opener.image ? ["Image: ", ...(children.length ? children : [address])] : children;

@@ -4,8 +4,17 @@ const TYPES = ["object", "string", "number", "integer", "boolean", "array", "nul
 const NAMED = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 const LISTED = ["anyOf", "oneOf", "allOf", "prefixItems"];
 const SINGLE = [
-  "additionalProperties", "not", "items", "contains", "propertyNames", "if", "then", "else", "additionalItems",
-  "unevaluatedItems", "unevaluatedProperties",
+  "additionalProperties",
+  "not",
+  "items",
+  "contains",
+  "propertyNames",
+  "if",
+  "then",
+  "else",
+  "additionalItems",
+  "unevaluatedItems",
+  "unevaluatedProperties",
 ];
 const DEEPEST = 100;
 
@@ -57,7 +66,12 @@ function spot(text, message) {
 
 /** The first place at which `text` can't be JSON any more. */
 function stop(text) {
-  const token = /\s+|[[\]{}:,]|"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+  const parts = [
+    String.raw`\s+|[[\]{}:,]|true|false|null`,
+    String.raw`"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"`,
+    String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?`,
+  ];
+  const token = new RegExp(parts.join("|"), "y");
   let state = "value"; // value, first (of a list), key, name (the first key), colon, after
   const open = [];
   while (token.lastIndex < text.length) {
@@ -129,7 +143,8 @@ function first(items, check) {
 
 /** A required property that nobody describes is most often a slip of the pen. */
 function missing(schema, path) {
-  if (!Array.isArray(schema.required) || !isObject(schema.properties) || schema.additionalProperties !== false) return "";
+  if (!Array.isArray(schema.required) || !isObject(schema.properties) || schema.additionalProperties !== false)
+    return "";
   const name = schema.required.find((one) => !Object.hasOwn(schema.properties, one));
   return name === undefined ? "" : `${path}.required names ${show(name)}, which is not among ${path}.properties`;
 }
@@ -138,7 +153,9 @@ function reference(value, path, root) {
   if (typeof value !== "string") return `${path} must be a string: #/$defs/NAME`;
   if (value !== "#" && !value.startsWith("#/")) return "";
   const found = target(value, root);
-  return isObject(found) || typeof found === "boolean" ? "" : `${path} leads nowhere: there is no schema at ${show(value)}`;
+  return isObject(found) || typeof found === "boolean"
+    ? ""
+    : `${path} leads nowhere: there is no schema at ${show(value)}`;
 }
 
 function target(pointer, root) {

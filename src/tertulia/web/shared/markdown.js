@@ -3,6 +3,9 @@
 import { codeView } from "/assets/shared/code.js";
 import { h } from "/assets/shared/dom.js";
 import { inline } from "/assets/shared/inline.js";
+import { cells, closes, expand, headOf, indentOf, isRule, ITEM, place } from "/assets/shared/lines.js";
+import { starts, unindent, within } from "/assets/shared/lines.js";
+import { grid, line } from "/assets/shared/table.js";
 import { shower } from "/assets/shared/visible.js";
 
 const LONG = 6000; // characters of a line or a paragraph, after which it goes on in another
@@ -10,9 +13,7 @@ const DEEP = 8; // quotes and lists inside each other; what is deeper is text
 const MOST = 30_000; // elements, after which the rest is shown as it was written
 const PIECE = 50; // items of a list, or rows of a table, that are laid out together
 const PART = 40; // blocks that are laid out together
-const COLUMNS = 40;
 const LINES = 100; // lines of code that are coloured in one go
-const ITEM = /^( *)([-+*]|\d{1,9}[.)])(?:( +)|$)/;
 
 /** `text` as an element, once and for all. */
 export function render(text) {
@@ -27,7 +28,15 @@ export function render(text) {
  */
 export function markdown() {
   const element = h("div", { class: "markdown" });
-  const state = { element, root: element.appendChild(h("div", { class: "part" })), stack: [], leaf: null, made: 0, undo: null, show: shower() };
+  const state = {
+    element,
+    root: element.appendChild(h("div", { class: "part" })),
+    stack: [],
+    leaf: null,
+    made: 0,
+    undo: null,
+    show: shower(),
+  };
   let [at, middle] = [0, false]; // what was read; whether that ended inside a line
   let [found, searched] = [-1, 0];
   const next = (text) => {
@@ -66,22 +75,17 @@ export function markdown() {
   };
 }
 
-/** Where to cut a line that is too long: at a blank if there is one, never inside a character. */
-function place(text, at) {
-  const blank = text.lastIndexOf(" ", at);
-  if (blank > at - 200) return blank + 1;
-  return text.codePointAt(at - 1) > 0xffff ? at + 1 : at;
-}
-
 // ---------------------------------------------------------------- what may be taken back
 
 /** Show a line that is still being written as what it would be if it ended here. */
 function guess(state, line, middle) {
   const before = { stack: [...state.stack], leaf: state.leaf, copy: state.leaf && { ...state.leaf }, made: state.made };
-  state.undo = [() => {
-    Object.assign(state, { stack: before.stack, leaf: before.leaf, made: before.made });
-    if (before.leaf) Object.assign(before.leaf, before.copy, { dirty: before.leaf.kind === "text" });
-  }];
+  state.undo = [
+    () => {
+      Object.assign(state, { stack: before.stack, leaf: before.leaf, made: before.made });
+      if (before.leaf) Object.assign(before.leaf, before.copy, { dirty: before.leaf.kind === "text" });
+    },
+  ];
   take(state, line, middle, true);
 }
 
@@ -102,12 +106,8 @@ function put(state, node, parent = state.stack.at(-1)?.element ?? state.root) {
 function settle(state) {
   const { leaf } = state;
   if (leaf?.kind === "code" && leaf.lines.length) leaf.view.add(leaf.lines.splice(0), leaf.joins);
-  if (leaf?.dirty) draw(state, leaf);
-}
-
-function draw(state, leaf) {
-  leaf.dirty = false;
-  fillText(state, leaf.element, leaf.text);
+  if (leaf?.dirty) fillText(state, leaf.element, leaf.text);
+  if (leaf?.dirty) leaf.dirty = false;
 }
 
 function fillText(state, element, text) {
@@ -127,7 +127,7 @@ function take(state, line, middle, guessed = false) {
     end(state);
     return line && begin(state, "p", line);
   }
-  const [text, depth] = within(state, leaf?.kind === "code" && !state.stack.length ? line : expand(line));
+  const [text, depth] = within(state.stack, leaf?.kind === "code" && !state.stack.length ? line : expand(line));
   const whole = depth === state.stack.length;
   if (leaf?.kind === "code") {
     if (whole && !closes(leaf, text)) return write(state, leaf.indent ? unindent(text, leaf.indent) : text, guessed);
@@ -136,7 +136,7 @@ function take(state, line, middle, guessed = false) {
   }
   if (!text.trim()) return blank(state, depth);
   // A paragraph goes on without the marks of what it stands in.
-  if (!whole && state.leaf?.kind === "text" && !starts(state, text)) return go(state, text.trim());
+  if (!whole && state.leaf?.kind === "text" && !starts(state.stack, text)) return go(state, text.trim());
   if (!whole) leave(state, depth);
   return open(state, text);
 }
@@ -145,30 +145,6 @@ function take(state, line, middle, guessed = false) {
 function part(state) {
   state.root = h("div", { class: "part" });
   state.element.append(state.root);
-}
-
-/** Tabs at the start as spaces. */
-function expand(line) {
-  return /^[ >]*\t/.test(line.slice(0, 100)) ? line.slice(0, 100).replaceAll("\t", "    ") + line.slice(100) : line;
-}
-
-const indentOf = (text) => text.length - text.trimStart().length;
-const unindent = (text, most) => text.slice(Math.min(indentOf(text), most));
-
-/** What is left of a line inside the open quotes and items, and how many of them it belongs to. */
-function within(state, text) {
-  let depth = 0;
-  for (const { kind, indent } of state.stack) {
-    if (kind === "quote") {
-      const found = /^ {0,3}> ?/.exec(text);
-      if (!found) break;
-      text = text.slice(found[0].length);
-    } else if (indentOf(text) >= indent) text = text.slice(indent);
-    else if (text.trim()) break;
-    else text = "";
-    depth += 1;
-  }
-  return [text, depth];
 }
 
 function leave(state, depth) {
@@ -182,25 +158,12 @@ function blank(state, depth) {
   else if (state.leaf) end(state);
 }
 
-/** Whether a line begins a block that a paragraph doesn't swallow. A number does inside a list, or if it is small. */
-function starts(state, text) {
-  const item = ITEM.exec(text);
-  const inside = state.stack.some(({ kind }) => kind === "item");
-  const listed = item && item[1].length < 4 && (inside || (item[3] && (!/\d/.test(item[2]) || item[2].length === 2)));
-  return listed || /^ {0,3}(?:>|#{1,6}(?: |$)|```|~~~)/.test(text) || isRule(text);
-}
-
-function isRule(text) {
-  if (text.length > 200 || indentOf(text) > 3) return false;
-  return /^(?:-{3,}|\*{3,}|_{3,})$/.test(text.replaceAll(" ", ""));
-}
-
 /** Open what a line begins: quotes and items, then a block. */
 function open(state, text) {
   while (state.stack.length < DEEP && indentOf(text) < 4 && !isRule(text)) {
     const quote = /^ {0,3}> ?/.exec(text);
     const item = quote ? null : ITEM.exec(text);
-    if (!quote && (!item || (state.leaf?.kind === "text" && !starts(state, text)))) break;
+    if (!quote && (!item || (state.leaf?.kind === "text" && !starts(state.stack, text)))) break;
     end(state);
     if (quote) {
       state.stack.push({ kind: "quote", element: put(state, h("blockquote")) });
@@ -291,13 +254,6 @@ function rest(state) {
   state.leaf = { kind: "code", view, fence: "", indent: 0, lines: [], joins: false, last: true };
 }
 
-function closes({ fence, last }, text) {
-  if (last) return false;
-  if (!fence) return text.trim() !== "" && indentOf(text) < 4;
-  const shown = text.trim();
-  return shown.length >= fence.length && indentOf(text) < 4 && shown === fence[0].repeat(shown.length);
-}
-
 function write(state, line, guessed, joins = false) {
   const { leaf } = state;
   if (guessed) {
@@ -314,56 +270,31 @@ function write(state, line, guessed, joins = false) {
 
 // ---------------------------------------------------------------- tables
 
-function cells(text) {
-  const inner = text.trim().replace(/^\|/, "");
-  const found = inner.split(/(?<!\\)\|/, COLUMNS + 1).map((cell) => cell.trim().replaceAll("\\|", "|"));
-  if (found.length > 1 && found.at(-1) === "") found.pop();
-  return found;
-}
-
 /** Make a table of the open paragraph, if `text` is the line below a table's head. */
 function table(state, text) {
-  const { leaf } = state;
-  if (!text.includes("-") || text.length > 2000 || !/^[\s|:-]+$/.test(text) || leaf.text.includes("\n")) return false;
-  const [head, rules] = [cells(leaf.text), cells(text)];
-  if (!leaf.text.includes("|") || head.length !== rules.length || head.length > COLUMNS) return false;
-  if (!rules.every((rule) => /^:?-+:?$/.test(rule))) return false;
-  const sides = rules.map((rule) => (rule.endsWith(":") ? (rule.startsWith(":") ? "center" : "end") : ""));
-  const old = leaf.element;
-  const parts = grid(state, head, sides);
+  const { element: old, text: above } = state.leaf;
+  const found = headOf(above, text);
+  if (!found) return false;
+  const parts = grid(found.head, found.sides, (cell, words) => fillText(state, cell, words));
   old.replaceWith(parts.element);
   state.undo?.push(() => parts.element.replaceWith(old));
-  state.leaf = { kind: "row", ...parts, sides, head, count: 0 };
+  state.leaf = { kind: "row", ...found, ...parts, count: 0 };
   return true;
-}
-
-function grid(state, head, sides) {
-  const body = h("tbody");
-  const top = h("thead", {}, line(state, head, sides, "th"));
-  const element = h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Table" }, h("table", {}, top, body));
-  return { element, body };
-}
-
-function line(state, texts, sides, tag) {
-  state.made += sides.length;
-  return h("tr", {}, sides.map((side, place) => {
-    const cell = h(tag, { dir: "auto", class: side || null });
-    fillText(state, cell, (texts[place] ?? "").slice(0, LONG));
-    return cell;
-  }));
 }
 
 function row(state, text) {
   const { leaf } = state;
-  if (starts(state, text)) {
+  if (starts(state.stack, text)) {
     end(state);
     return open(state, text);
   }
+  const fills = (cell, words) => fillText(state, cell, words.slice(0, LONG));
   if (leaf.count >= PIECE) {
-    const parts = grid(state, leaf.head, leaf.sides);
+    const parts = grid(leaf.head, leaf.sides, fills);
     put(state, parts.element);
     Object.assign(leaf, parts, { count: 0 });
   }
   leaf.count += 1;
-  put(state, line(state, cells(text), leaf.sides, "td"), leaf.body);
+  state.made += leaf.sides.length;
+  put(state, line(cells(text), leaf.sides, "td", fills), leaf.body);
 }

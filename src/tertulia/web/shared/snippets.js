@@ -49,8 +49,14 @@ export function snippetPanel(getBody, { provider, settings = true } = {}) {
     const here = snippets.filter((one) => one.language === choice.language);
     const chosen = here.find((one) => one.client === choice.client[choice.language]) ?? here[0];
     const spoken = [...new Set(snippets.map((one) => one.language))];
-    fill(languages, spoken.map((name) => languageButton(name, choice, draw)));
-    fill(client, here.map((one) => h("option", { value: one.client, selected: one === chosen }, one.label)));
+    fill(
+      languages,
+      spoken.map((name) => languageButton(name, choice, draw)),
+    );
+    fill(
+      client,
+      here.map((one) => h("option", { value: one.client, selected: one === chosen }, one.label)),
+    );
     fill(install, chosen?.install && codeBlock(chosen.install, "shell", { label: "install" }));
     fill(place, chosen && codeBlock(chosen.code, chosen.highlight, { label: LANGUAGES[chosen.language] }));
     keep(choice);
@@ -75,9 +81,21 @@ export function snippetPanel(getBody, { provider, settings = true } = {}) {
     choice.client[choice.language] = client.value;
     draw();
   });
-  const bar = h("div", { class: "toolbar" }, languages,
-    h("label", { for: client.id, class: "unseen" }, "Client"), client);
-  const element = h("div", { class: "snippets stack" }, bar, settings && settingsOf(id, choice, refresh), install, place);
+  const bar = h(
+    "div",
+    { class: "toolbar" },
+    languages,
+    h("label", { for: client.id, class: "unseen" }, "Client"),
+    client,
+  );
+  const element = h(
+    "div",
+    { class: "snippets stack" },
+    bar,
+    settings && settingsOf(id, choice, refresh),
+    install,
+    place,
+  );
   return { element, refresh };
 }
 
@@ -88,8 +106,11 @@ function languageButton(name, choice, draw) {
     draw();
     group.querySelector("[aria-pressed=true]").focus(); // the buttons were made anew
   };
-  return h("button", { type: "button", "aria-pressed": String(name === choice.language), on: { click: pick } },
-    LANGUAGES[name] ?? name);
+  return h(
+    "button",
+    { type: "button", "aria-pressed": String(name === choice.language), on: { click: pick } },
+    LANGUAGES[name] ?? name,
+  );
 }
 
 function settingsOf(id, choice, refresh) {
@@ -99,10 +120,19 @@ function settingsOf(id, choice, refresh) {
       keep(choice);
       refresh();
     };
-    return h("div", { class: "field" }, h("label", { for: `${id}-${name}` }, label), h("input", {
-      id: `${id}-${name}`, value: choice.settings[name] ?? "", placeholder: hint, autocomplete: "off", spellcheck: false,
-      on: { change },
-    }));
+    return h(
+      "div",
+      { class: "field" },
+      h("label", { for: `${id}-${name}` }, label),
+      h("input", {
+        id: `${id}-${name}`,
+        value: choice.settings[name] ?? "",
+        placeholder: hint,
+        autocomplete: "off",
+        spellcheck: false,
+        on: { change },
+      }),
+    );
   });
   return h("details", {}, h("summary", {}, "Settings"), h("div", { class: "grid" }, fields));
 }

@@ -125,9 +125,20 @@ function details(told) {
 /** An answer to `body` that has not begun. Plain data: it can be stored. */
 export function blank(body) {
   return {
-    choices: [], usage: null, model: "", provider: "", route: [], warnings: [], requestId: "",
-    started: performance.now(), first: 0, ended: 0, finish: null, error: null,
-    request: body ?? null, response: { chunks: [], size: 0, left: 0, last: "", whole: null },
+    choices: [],
+    usage: null,
+    model: "",
+    provider: "",
+    route: [],
+    warnings: [],
+    requestId: "",
+    started: performance.now(),
+    first: 0,
+    ended: 0,
+    finish: null,
+    error: null,
+    request: body ?? null,
+    response: { chunks: [], size: 0, left: 0, last: "", whole: null },
   };
 }
 
@@ -213,7 +224,13 @@ function place(answer, index) {
   let choice = answer.choices.find((one) => one.index === index);
   if (!choice) {
     choice = {
-      index, content: "", reasoning: "", tool_calls: [], refusal: "", logprobs: [], finish_reason: null,
+      index,
+      content: "",
+      reasoning: "",
+      tool_calls: [],
+      refusal: "",
+      logprobs: [],
+      finish_reason: null,
       thought: { from: 0, to: 0 },
     };
     answer.choices.push(choice);

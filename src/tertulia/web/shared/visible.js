@@ -1,13 +1,25 @@
 // Characters that nobody sees, or that turn what stands around them about, made visible.
 
 // Controls but for tab and line feed; zero width; embeddings, overrides and isolates of direction; tags.
-const ODD =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u2028\u2029\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u{e0000}-\u{e007f}]+/gu;
+const ODD = new RegExp(
+  String.raw`[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u2028\u2029\u202a-\u202e\u2060-\u2064` +
+    String.raw`\u2066-\u2069\ufeff\u{e0000}-\u{e007f}]+`,
+  "gu",
+);
 const NAMES = {
-  0x1b: "escape", 0x7f: "delete", 0x200b: "zero width space", 0x202a: "left-to-right embedding",
-  0x202b: "right-to-left embedding", 0x202c: "end of direction", 0x202d: "left-to-right override",
-  0x202e: "right-to-left override", 0x2066: "left-to-right isolate", 0x2067: "right-to-left isolate",
-  0x2068: "isolate", 0x2069: "end of isolate", 0xfeff: "byte order mark",
+  0x1b: "escape",
+  0x7f: "delete",
+  0x200b: "zero width space",
+  0x202a: "left-to-right embedding",
+  0x202b: "right-to-left embedding",
+  0x202c: "end of direction",
+  0x202d: "left-to-right override",
+  0x202e: "right-to-left override",
+  0x2066: "left-to-right isolate",
+  0x2067: "right-to-left isolate",
+  0x2068: "isolate",
+  0x2069: "end of isolate",
+  0xfeff: "byte order mark",
 };
 const LONGEST = 8; // marks of one run that are spelt out
 
