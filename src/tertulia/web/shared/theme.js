@@ -1,17 +1,24 @@
-// Dark or light: the machine's choice, until the person makes one.
+// Dark or light: the machine's choice, until the person makes one. It runs twice: in the head, so that nothing is ever
+// painted in the other one, and as a module, when the button is there.
 
 const KEY = "tertulia-theme";
 const root = document.documentElement;
 
 function set(theme) {
-  if (theme) root.dataset.theme = theme;
-  else delete root.dataset.theme;
+  if (theme === "dark" || theme === "light") root.dataset.theme = theme;
 }
 
-set(localStorage.getItem(KEY));
+try {
+  set(localStorage.getItem(KEY));
+} catch {
+  // a browser that lets nothing be stored forgets the choice
+}
 
 document.querySelector("#theme")?.addEventListener("click", () => {
-  const dark = getComputedStyle(root).colorScheme === "dark";
-  localStorage.setItem(KEY, dark ? "light" : "dark");
-  set(localStorage.getItem(KEY));
+  set(getComputedStyle(root).colorScheme === "dark" ? "light" : "dark");
+  try {
+    localStorage.setItem(KEY, root.dataset.theme);
+  } catch {
+    // as above
+  }
 });

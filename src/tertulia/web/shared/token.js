@@ -7,17 +7,31 @@ const SENDABLE = /^[\x21-\x7e]+$/;
 
 let asking = null;
 let declined = -1;
+let here = ""; // of this page, where the browser lets nothing be stored
 
 export function token() {
-  return sessionStorage.getItem(KEY) ?? "";
+  try {
+    return sessionStorage.getItem(KEY) ?? "";
+  } catch {
+    return here;
+  }
 }
 
 export function keepToken(value) {
-  sessionStorage.setItem(KEY, value);
+  try {
+    sessionStorage.setItem(KEY, value);
+  } catch {
+    here = value;
+  }
 }
 
 export function dropToken() {
-  sessionStorage.removeItem(KEY);
+  here = "";
+  try {
+    sessionStorage.removeItem(KEY);
+  } catch {
+    // nothing was stored
+  }
 }
 
 /**
