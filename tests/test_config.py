@@ -155,3 +155,41 @@ def test_a_models_format_is_named_for_that_model_alone() -> None:
 def test_a_child_is_told_of_the_formats() -> None:
     told = config.child_environment(config.load(flags={"engine.formats": ["a/b=hermes", "c=llama-3"]}, environ={}), {})
     assert config.load(environ=told).engine.formats == ["a/b=hermes", "c=llama-3"]
+
+
+def test_pictures_are_bounded_and_a_child_knows_the_bounds(tmp_path: Path) -> None:
+    text = """
+    [images]
+    hosts = ["intranet.example", "[::1]"]
+    timeout = 2.5
+    pixels = "1M"
+    [images.mirror]
+    "https://cdn.example/a=b,c/" = "/srv/pictures/"
+    "https://other.example/" = "http://10.0.0.1/copy/"
+    """
+    ours = config.load(write(tmp_path, text), environ={"TERTULIA_IMAGES_SIZE": "5M"})
+    assert (ours.images.hosts, ours.images.size, ours.images.pixels) == (
+        ["intranet.example", "[::1]"],
+        5 << 20,
+        1 << 20,
+    )
+    assert ours.images.mirror["https://cdn.example/a=b,c/"] == "/srv/pictures/"
+    assert config.load(environ=config.child_environment(ours, {})).images == ours.images
+    usual = config.load(environ={}).images
+    assert config.load(environ=config.child_environment(config.Config(), {})).images == usual
+    assert (usual.timeout, usual.redirects, usual.count, usual.proxy) == (10, 3, 20, "")
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ('[images.mirror]\n"cdn.example" = "/srv"', "'cdn.example' is not the beginning of a URL"),
+        ('[images.mirror]\n"https://cdn.example/" = "srv"', "'srv' is neither a whole path"),
+        ('[images]\nproxy = "socks5://x"', "'socks5://x' is not an address"),
+        ("[images]\nredirects = 99", "between 0 and 20"),
+        ('[images]\nmirror = "{"', "not a list of words"),
+    ],
+)
+def test_what_could_never_be_fetched_is_refused_at_the_start(tmp_path: Path, entries: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        config.load(write(tmp_path, entries), environ={})

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
-from tertulia.errors import ConfigError, Timeout, TooLarge, Upstream
-from tertulia.net import MEBI, Net, Packed
+from tertulia.errors import ConfigError, Forbidden, Timeout, TooLarge, Upstream
+from tertulia.net import MEBI, Net, Packed, is_public
 from upstream import Script
 from upstream import Upstream as Provider
 
@@ -283,3 +284,64 @@ async def test_an_end_that_is_near_is_waited_for_and_the_connection_used_again(n
             await reply.rest(0.1)
             reply.close()
             assert up.connections == connections
+
+
+# ---------------------------------------------------------------- what somebody else's URL names
+
+PUBLIC = (
+    "1.1.1.1",
+    "93.184.216.34",
+    "172.15.255.255",
+    "172.32.0.1",
+    "100.63.0.1",
+    "223.255.255.255",
+    "2606:4700::1111",
+)
+INWARD = (
+    *("0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254"),
+    *("169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.1.1"),
+    *("198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255"),
+    *("168.63.129.16", "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:1.1.1.1", "::ffff:0:127.0.0.1"),
+    *("64:ff9b::7f00:1", "64:ff9b::101:101", "64:ff9b:1::1", "100::1", "2001::1", "2001:20::1", "2001:db8::1"),
+    *("2002:7f00:1::", "2002:101:101::", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1"),
+    *("ff02::1", "fe80::1%lo", "2606:4700::1111%lo", "", "localhost", "127.1", "0177.0.0.1", "2130706433"),
+)
+
+
+def test_an_address_is_public_or_it_is_not():
+    assert [address for address in PUBLIC if not is_public(address)] == []
+    assert [address for address in INWARD if is_public(address)] == []
+
+
+@given(st.ip_addresses(v=4))
+def test_no_wrapping_makes_an_address_public(address: object):
+    assert not is_public(f"::ffff:{address}") and not is_public(f"64:ff9b::{address}") and not is_public(f"::{address}")
+
+
+async def test_what_is_fetched_for_others_is_dialled_outside_only(net: Net, far: Far):
+    address = await far.open(says(HEAD + b"Content-Length: 2\r\n\r\nhi"))
+    for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
+        with pytest.raises(Forbidden, match="is not a public address"):
+            await net.fetch(URL(address).with_host(host.strip("[]")), {}, inward=False, proxy="", silence=1)
+    assert far.heads == []
+    reply = await net.fetch(URL(address), {"User-Agent": "x"}, inward=True, proxy="", silence=1)
+    assert await reply.read() == b"hi" and far.heads[0].startswith(b"GET / HTTP/1.1\r\n")
+
+
+async def test_a_proxy_dials_for_us_but_never_an_inward_literal(net: Net, far: Far):
+    proxy = await far.open(says(HEAD + b"Content-Length: 2\r\n\r\nhi"))
+    with pytest.raises(Forbidden):
+        await net.fetch(URL("http://10.0.0.1/"), {}, inward=False, proxy=proxy, silence=1)
+    assert far.heads == []
+    reply = await net.fetch(URL("http://pictures.example/a"), {}, inward=False, proxy=proxy, silence=1)
+    assert await reply.read() == b"hi" and far.heads[0].startswith(b"GET http://pictures.example/a HTTP/1.1\r\n")
+
+
+async def test_this_machines_own_public_address_is_inward_too(net: Net, far: Far, monkeypatch: pytest.MonkeyPatch):
+    address = await far.open(says(HEAD))
+    monkeypatch.setattr(
+        "tertulia.net.is_public", lambda address: True
+    )  # as if 127.0.0.1 were this machine's public one
+    with pytest.raises(Forbidden):
+        await net.fetch(URL(address), {}, inward=False, proxy="", silence=1)
+    assert far.heads == []

@@ -7,6 +7,7 @@ the file.
 
 import dataclasses
 import difflib
+import json
 import math
 import os
 import shlex
@@ -145,9 +146,27 @@ class Ledger:
 
 
 @dataclass(slots=True)
+class Images:
+    """``[images]``: the pictures that a request names. Whatever isn't a public address is refused, but for ``hosts``,
+    allowed by name. ``mirror`` maps the beginning of a URL to a folder, or to the beginning of another URL. All of one
+    picture may take ``timeout`` seconds, ``redirects``, ``size`` bytes and ``pixels``; a request may have ``count``.
+    ``proxy`` is an ``http://`` address; none of the environment's is heeded."""
+
+    hosts: list[str] = field(default_factory=list[str])
+    mirror: dict[str, str] = field(default_factory=dict[str, str])
+    timeout: float = 10
+    redirects: int = 3
+    size: int = 20 * MEBI
+    pixels: int = 40_000_000
+    count: int = 20
+    proxy: str = ""
+
+
+@dataclass(slots=True)
 class Config:
     server: Server = field(default_factory=Server)
     engine: Engine = field(default_factory=Engine)
+    images: Images = field(default_factory=Images)
     store: Store = field(default_factory=Store)
     router: Router = field(default_factory=Router)
     ledger: Ledger = field(default_factory=Ledger)
@@ -189,7 +208,20 @@ def load(
         if value is not None:
             table, name = key.split(".")
             _set(_tables(config)[table], name, value, f"--{name.replace('_', '-')}")
+    _check_images(config.images)
     return config
+
+
+def _check_images(images: Images) -> None:
+    """Raises ConfigError for a mirror or a proxy that could never work."""
+    web = ("http://", "https://")
+    for prefix, place in images.mirror.items():
+        if not prefix.lower().startswith(web):
+            raise ConfigError(f"[images.mirror]: {prefix!r} is not the beginning of a URL: https://host/ would be")
+        if not place.lower().startswith(web) and not Path(place).expanduser().is_absolute():
+            raise ConfigError(f"[images.mirror]: {place!r} is neither a whole path (/srv/pictures) nor a URL")
+    if images.proxy and not images.proxy.lower().startswith("http://"):
+        raise ConfigError(f"proxy in [images]: {images.proxy!r} is not an address: http://host:port would be")
 
 
 def child_environment(config: Config | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -205,6 +237,13 @@ def child_environment(config: Config | None = None, environ: Mapping[str, str] =
             if name not in ("model", "formats")
         }
         own["TERTULIA_ENGINE_FORMATS"] = ",".join(config.engine.formats)
+        own |= {
+            f"TERTULIA_IMAGES_{name}".upper(): str(getattr(config.images, name))
+            for name in _names(config.images)
+            if name not in ("hosts", "mirror")
+        }
+        own["TERTULIA_IMAGES_HOSTS"] = ",".join(config.images.hosts)
+        own["TERTULIA_IMAGES_MIRROR"] = json.dumps(config.images.mirror)
         own |= {"TERTULIA_STORE_PATH": str(config.store.path), "TERTULIA_CONFIG": ""}
         own |= {f"TERTULIA_SERVER_{name}_TIMEOUT": "0" for name in ("FIRST_TOKEN", "IDLE", "TOTAL")}
         own |= {
@@ -334,6 +373,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "threads": (0, 1024),
     "kv": (1 << 20, math.inf),
     "batch": (1, 4096),
+    "timeout": (0.01, math.inf),
+    "redirects": (0, 20),
+    "size": (1, math.inf),
+    "pixels": (1, math.inf),
 }
 _WORDS = {"weights": ("int8", "f32"), "policy": ("fastest", "cheapest", "preferred", "local")}
 RESERVED = frozenset({"v1", "api", "models", "status", "health", "metrics", "settings", "docs", "playground"}) | {
@@ -353,9 +396,10 @@ _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def _mapping(value: Any) -> dict[str, str]:
-    """A table of words; a list of words, each for itself; or ``a=b, c`` in one word."""
+    """A table of words; a list of words, each for itself; ``a=b, c`` in one word, or JSON's ``{"a": "b"}``."""
     if isinstance(value, str):
-        value = [item.strip() for item in value.split(",") if item.strip()]
+        words = [item.strip() for item in value.split(",") if item.strip()]
+        value = json.loads(value) if value.lstrip().startswith("{") else words
     if isinstance(value, list):
         items = [str(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         return {name: other or name for name, _, other in (item.partition("=") for item in items)}

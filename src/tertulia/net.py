@@ -5,17 +5,20 @@ An address is ``http://host:port``, ``https://host/base`` or ``unix:/path/of/a/s
 
 import asyncio
 import contextlib
+import ipaddress
 import os
+import socket
 import zlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from tertulia.errors import ConfigError, Timeout, TooLarge, Upstream
+from tertulia.errors import ConfigError, Forbidden, Timeout, TooLarge, Upstream
 
 _UNIX = "unix:"
 _FAULTS = (aiohttp.ClientError, OSError, TimeoutError)
@@ -23,12 +26,27 @@ _NONE_ADDED = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Typ
 _GZIP = zlib.MAX_WBITS + 16
 MEBI = 1 << 20
 
+_PUBLIC6 = ipaddress.IPv6Network("2000::/3")
+_INWARD = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16"),  # this machine and its link
+        *("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"),  # private, or shared by a provider
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("224.0.0.0/4", "240.0.0.0/4"),
+        "168.63.129.16/32",  # looks public, and is the inside of Azure
+        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),  # Teredo and 6to4 wrap addresses of any kind
+    )
+)
+
 
 class Net:
     """Pools of connections, one for TCP and one for each Unix socket. Made and used on one event loop."""
 
-    def __init__(self, connect_timeout: float = 10) -> None:
+    def __init__(self, connect_timeout: float = 10, resolver: AbstractResolver | None = None) -> None:
+        """``resolver`` says where hosts are that :meth:`fetch` is asked for; the system does unless it is given."""
         self._connect_timeout = connect_timeout
+        self._resolver = resolver
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._urls: dict[tuple[str, str], URL] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
@@ -58,6 +76,42 @@ class Net:
             raise _translate(fault, address) from fault
         return Reply(response, address)
 
+    async def fetch(self, url: URL, headers: Mapping[str, str], *, inward: bool, proxy: str, silence: float) -> "Reply":
+        """Get what a URL names that somebody else has written; the reply has its head. A redirect is not followed.
+
+        Unless ``inward``, none but public addresses are dialled: each is looked at where its socket is made, so what a
+        name means is asked once. A ``proxy`` dials in our stead, and then only addresses in the URL itself are looked
+        at. Raises Forbidden for an address that isn't public, Upstream, or Timeout.
+        """
+        host = url.host or ""
+        if not inward and _literal(host) and not is_public(host):
+            raise Forbidden(f"{host} is not a public address")
+        session = self._visitor(checked=not (inward or proxy))
+        try:
+            response = await session.get(
+                url, headers=headers, timeout=self._timeout(silence), allow_redirects=False, proxy=proxy or None
+            )
+        except _FAULTS as fault:
+            if isinstance(getattr(fault, "os_error", None), _Inward):
+                raise Forbidden(f"{host} is not a public address") from None
+            raise _translate(fault, str(url.origin())) from fault
+        return Reply(response, str(url.origin()))
+
+    def _visitor(self, *, checked: bool) -> aiohttp.ClientSession:
+        """Connections for one answer each: nothing that was found out about a host is used again."""
+        name = "checked" if checked else "unchecked"
+        session = self._sessions.get(name)
+        if session is None:
+            connector = aiohttp.TCPConnector(
+                limit=0,
+                force_close=True,
+                use_dns_cache=False,
+                resolver=self._resolver,
+                socket_factory=_outward if checked else None,
+            )
+            session = self._sessions[name] = self._begin(connector)
+        return session
+
     def _timeout(self, silence: float) -> aiohttp.ClientTimeout:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout, sock_read=silence or None)
         if len(self._timeouts) < 100:
@@ -78,13 +132,16 @@ class Net:
         session = self._sessions.get(name)
         if session is None:
             connector = aiohttp.UnixConnector(name[len(_UNIX) :], limit=0) if name else aiohttp.TCPConnector(limit=0)
-            session = self._sessions[name] = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=_NONE_ADDED,
-            )
+            session = self._sessions[name] = self._begin(connector)
         return session
+
+    def _begin(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=_NONE_ADDED,
+        )
 
     async def close(self) -> None:
         """Close every connection."""
@@ -215,6 +272,48 @@ class Packed:
         """Nothing more comes."""
         if self._begun and self._coding and not self._undo.eof:
             raise zlib.error("it is not whole")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address, as text, is one of the Internet. One that carries another within it (IPv4-mapped, 6to4,
+    NAT64, Teredo) is not, whatever that is."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(known, ipaddress.IPv6Address) and (known.scope_id or known not in _PUBLIC6):
+        return False
+    return not any(known in network for network in _INWARD)
+
+
+class _Inward(OSError):
+    """An address was about to be dialled that isn't public."""
+
+
+def _outward(info: tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]):
+    """A socket for the very address that is dialled next. Raises _Inward."""
+    family, kind, protocol, _, place = info
+    if not is_public(str(place[0])) or _ours(family, str(place[0])):
+        raise _Inward("not a public address")
+    return socket.socket(family, kind, protocol)
+
+
+def _ours(family: int, address: str) -> bool:
+    """Whether an address is this machine's own: from inside, no firewall guards what listens there."""
+    with socket.socket(family, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _translate(fault: BaseException, address: str) -> Upstream:

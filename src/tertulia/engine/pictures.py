@@ -1,0 +1,173 @@
+"""Pictures: what an ``image_url`` names, as pixels.
+
+A file is fetched within bounds, taken apart (lean.py), and decoded in a thread.
+"""
+
+import asyncio
+import base64
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from urllib.parse import unquote, unquote_to_bytes
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tertulia import config
+from tertulia.engine.fetch import Fetcher, too_large
+from tertulia.engine.lean import lean
+from tertulia.errors import BadRequest, Busy
+from tertulia.net import Net
+
+FETCHES = 16
+"""Files that are fetched at once."""
+DECODES = 2
+"""Files that are decoded at once."""
+PATIENCE = 30
+"""Seconds that a picture waits for its turn, for either."""
+
+_BAND = 1 << 20
+_FAULTS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, MemoryError),
+    *(AttributeError, Warning, struct.error, zlib.error, Image.DecompressionBombError),
+)
+"""What Pillow raises for a file that it can't decode."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """``pixels`` are [height, width, 3], RGB of 8 bits, the right way up, on white where it was transparent. The same
+    picture has the same ``digest``, however it came."""
+
+    pixels: NDArray[np.uint8]
+    digest: bytes
+
+
+class Pictures:
+    """Loads pictures within the bounds of ``[images]``. Made and used on one event loop."""
+
+    def __init__(self, settings: config.Images, net: Net) -> None:
+        self.count = settings.count
+        self._settings = settings
+        self._fetcher = Fetcher(settings, net)
+        self._fetching = asyncio.Semaphore(FETCHES)
+        self._decoding = asyncio.Semaphore(DECODES)
+        Image.MAX_IMAGE_PIXELS = max(settings.pixels, 1 << 26)  # its own guard, which knows one bound for all
+
+    async def load(self, url: str, param: str) -> Picture:
+        """The picture that ``url`` names: http, https or data.
+
+        Raises BadRequest with ``param`` for whatever can't be read, and Busy if too many are being read.
+        """
+        try:
+            url = url.strip()
+            if url[:5].lower() == "data:":
+                return await self._decode(url)
+            await _wait(self._fetching)
+            try:
+                return await self._decode(await self._fetcher.fetch(url))
+            finally:
+                self._fetching.release()
+        except BadRequest as error:
+            error.param = param
+            raise
+
+    async def _decode(self, source: str | bytes) -> Picture:
+        await _wait(self._decoding)
+        work = asyncio.ensure_future(asyncio.to_thread(read, source, self._settings.size, self._settings.pixels))
+        work.add_done_callback(self._end)
+        return await asyncio.shield(work)  # who asked may hang up: the thread goes on, and its turn ends when it does
+
+    def _end(self, work: asyncio.Future[Picture]) -> None:
+        self._decoding.release()
+        if not work.cancelled():
+            work.exception()
+
+
+async def _wait(gate: asyncio.Semaphore) -> None:
+    """Wait for a turn, which must be given back. Raises Busy."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await gate.acquire()
+    except TimeoutError:
+        raise Busy("more pictures are being read than this server can read at once", retry_after=10) from None
+
+
+def read(source: str | bytes, most: int, pixels: int) -> Picture:
+    """A picture out of a data: URL or a file, of at most so many bytes and pixels. Raises BadRequest."""
+    file = lean(read_data(source, most) if isinstance(source, str) else source)
+    size = (file.width, file.height)
+    if not 0 < size[0] * size[1] <= pixels:
+        raise BadRequest(f"the picture has {size[0]} x {size[1]} pixels, which is not between 1 and {pixels}: scale it")
+    try:
+        with Image.open(BytesIO(file.data), formats=(file.kind,)) as image:
+            if image.size != size:
+                raise BadRequest("the picture's header contradicts itself: save it anew")
+            flat = _draw(image)
+    except _FAULTS as fault:
+        raise BadRequest(f"the {file.kind} picture can't be decoded, broken or cut off: save it anew") from fault
+    turned = np.ascontiguousarray(_turn(flat, file.orientation))
+    digest = hashlib.sha256(repr(turned.shape).encode())
+    digest.update(turned.data)
+    return Picture(turned, digest.digest())
+
+
+def read_data(url: str, most: int) -> bytes:
+    """What a data: URL holds, base64 (with or without white space and padding, of either alphabet) or percent-encoded.
+    Raises BadRequest."""
+    head, comma, body = url[5:].partition(",")
+    if not comma:
+        raise BadRequest("the data: URL holds no comma, behind which the picture would be: data:image/png;base64,...")
+    if len(body) > 4 * most:
+        raise too_large(most)
+    if head.rstrip().lower().endswith(";base64"):
+        body = unquote(body) if "%" in body else body
+        body = "".join(body.split()).rstrip("=").replace("-", "+").replace("_", "/")
+        try:
+            data = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+        except ValueError:
+            raise BadRequest("the data: URL is not base64, or is cut off: encode all bytes of the file") from None
+    else:
+        data = unquote_to_bytes(body)
+    if len(data) > most:
+        raise too_large(most)
+    return data
+
+
+def _draw(image: Image.Image) -> NDArray[np.uint8]:
+    """A decoded picture's pixels, band by band: what is needed beside them doesn't grow with the picture."""
+    image.load()
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(_opaque(band))
+    return pixels
+
+
+def _opaque(band: Image.Image) -> Image.Image:
+    """In RGB, on white where it is transparent."""
+    if band.mode.startswith("I;16"):
+        band = Image.fromarray((np.asarray(band) >> 8).astype(np.uint8))
+    elif band.mode in ("I", "F"):
+        raise BadRequest("the picture has 32 bits a channel, whose white is unknown: save it with 8 or 16")
+    if band.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in band.info:
+        ground = Image.new("RGBA", band.size, "white")
+        ground.alpha_composite(band.convert("RGBA"))
+        band = ground
+    return band.convert("RGB")
+
+
+def _turn(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The right way up, by EXIF's orientation."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels

@@ -1,0 +1,216 @@
+"""Pictures out of files and data: URLs: their pixels, and what of a file is let near the decoder."""
+
+import asyncio
+import base64
+import random
+import threading
+from collections.abc import AsyncGenerator
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from drawing import PARAM, data_url, file, gradient
+from tertulia import config
+from tertulia.engine import pictures
+from tertulia.engine.lean import lean
+from tertulia.engine.pictures import Pictures
+from tertulia.errors import BadRequest, Busy
+from tertulia.net import Net
+
+EXACT = [
+    ("PNG", {}),
+    ("PNG", {"compress_level": 9}),
+    ("WEBP", {"lossless": True}),
+    ("TIFF", {}),
+    *(("TIFF", {"compression": name}) for name in ("tiff_lzw", "tiff_adobe_deflate", "packbits")),
+]
+
+
+@pytest.fixture
+async def loader() -> AsyncGenerator[Pictures, None]:
+    async with Net() as net:
+        yield Pictures(config.Images(), net)
+
+
+@pytest.mark.parametrize(("kind", "options"), EXACT)
+async def test_a_picture_is_the_same_however_it_came(loader: Pictures, kind: str, options: dict[str, object]):
+    picture = await loader.load(data_url(file(gradient(), kind, **options), "image/wrong"), PARAM)
+    assert picture.pixels.dtype == np.uint8 and np.array_equal(picture.pixels, gradient())
+    assert picture.digest == (await loader.load(data_url(file(gradient())), PARAM)).digest
+    assert len(picture.digest) == 32
+
+
+async def test_other_pixels_and_another_shape_are_other_pictures(loader: Pictures):
+    shapes = [gradient(), gradient()[::-1], np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)]
+    assert len({(await loader.load(data_url(file(pixels)), PARAM)).digest for pixels in shapes}) == 4
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "optimize": True}])
+async def test_a_jpeg_is_read_as_others_read_it(loader: Pictures, options: dict[str, object]):
+    content = file(gradient(61, 47), "JPEG", quality=90, **options)
+    picture = await loader.load(data_url(content), PARAM)
+    assert np.array_equal(picture.pixels, np.asarray(Image.open(pictures.BytesIO(content))))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+async def test_every_orientation_is_righted(loader: Pictures, kind: str, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = file(gradient(), kind, exif=exif, **options)
+    expected = ImageOps.exif_transpose(Image.open(pictures.BytesIO(content)))
+    assert np.array_equal((await loader.load(data_url(content), PARAM)).pixels, np.asarray(expected.convert("RGB")))
+
+
+async def test_what_is_transparent_is_white(loader: Pictures):
+    clear = np.dstack([gradient(), np.zeros((16, 24), np.uint8)])
+    clear[:, :12, 3] = 255
+    for kind, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})):
+        pixels = (await loader.load(data_url(file(clear, kind, **options)), PARAM)).pixels
+        assert np.array_equal(pixels[:, :12], gradient()[:, :12]) and (pixels[:, 12:] == 255).all()
+    half = np.full((2, 2, 4), (0, 0, 0, 128), np.uint8)
+    assert ((await loader.load(data_url(file(half)), PARAM)).pixels == 127).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"])
+async def test_every_kind_of_colour_becomes_rgb(loader: Pictures, mode: str):
+    kind = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    step = 255 if mode in ("1", "P") else 5  # what has few colours is dithered by who writes it
+    grey = np.repeat((np.arange(0, 256, step, dtype=np.uint8))[None, :, None], 3, 2).repeat(4, 0)
+    content = file(grey[..., 0].astype(np.uint16) * 257) if mode == "I;16" else file(grey, kind, mode)
+    found = (await loader.load(data_url(content), PARAM)).pixels
+    assert found.shape == grey.shape and np.abs(found.astype(int) - grey).max() <= 2
+
+
+async def test_of_an_animation_the_first_frame_is_read(loader: Pictures):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
+    for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
+        out = pictures.BytesIO()
+        frames[0].save(out, kind, save_all=True, append_images=frames[1:], **options)
+        pixels = (await loader.load(data_url(out.getvalue()), PARAM)).pixels
+        assert (pixels == (255, 0, 0)).all(), kind
+    still = file(np.dstack([gradient(), np.full((16, 24), 255, np.uint8)]), "GIF")
+    assert (await loader.load(data_url(still), PARAM)).pixels.shape == (16, 24, 3)
+
+
+# ---------------------------------------------------------------- data: URLs
+
+
+async def test_base64_is_read_as_people_write_it(loader: Pictures):
+    content = file(gradient(5, 3))
+    plain = base64.b64encode(content).decode()
+    lines = "\r\n  ".join(plain[at : at + 20] for at in range(0, len(plain), 20))
+    urlsafe = base64.urlsafe_b64encode(content).decode()
+    for body in (plain, plain.rstrip("="), lines, urlsafe, quote(plain, safe="")):
+        for head in ("image/png;base64", ";base64", "image/png;charset=x;BASE64", "text/plain;base64 "):
+            assert np.array_equal((await loader.load(f" DATA:{head},{body}\n", PARAM)).pixels, gradient(5, 3))
+    assert np.array_equal((await loader.load("data:image/png," + quote(content), PARAM)).pixels, gradient(5, 3))
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("data:image/png;base64", "no comma"),
+        ("data:image/png;base64,", "it is empty"),
+        ("data:,", "it is empty"),
+        ("data:image/png;base64,????", "not base64"),
+        ("data:image/png;base64,AAAAA", "not base64"),
+        ("data:image/png;base64,\u00e9\u00e9\u00e9\u00e9", "not base64"),
+        ("data:text/html,<svg xmlns='http://www.w3.org/2000/svg'/>", "web page or SVG"),
+        (data_url(b"%PDF-1.7"), "PDF"),
+        (data_url(b"\0\0\0 ftypheic"), "HEIC"),
+        (data_url(file(gradient(), "BMP")), "BMP"),
+        (data_url(file(gradient(), "ICO")), "png, jpeg, webp, gif and tiff are"),
+        (data_url(file(gradient(), "PPM")), "png, jpeg, webp, gif and tiff are"),
+    ],
+)
+async def test_what_is_no_picture_is_told_what_would_be(loader: Pictures, url: str, told: str):
+    with pytest.raises(BadRequest, match=told) as caught:
+        await loader.load(url, PARAM)
+    assert caught.value.param == PARAM
+
+
+# ---------------------------------------------------------------- what reaches the decoder
+
+
+@given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF"]), st.data())
+def test_a_file_that_is_cut_or_changed_anywhere_is_a_picture_or_a_refusal(kind: str, data: st.DataObject):
+    content = bytearray(file(gradient(), kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(content)))
+    for broken in (bytes(content), bytes(content[:end])):
+        try:
+            picture = pictures.read(broken, 1 << 20, 1 << 20)
+            assert picture.pixels.ndim == 3
+        except BadRequest as error:
+            assert error.message
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
+def test_a_file_that_is_cut_off_is_refused(kind: str):
+    noise = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
+    content = file(noise, kind)
+    for share in (0.2, 0.5, 0.9, 0.97):
+        with pytest.raises(BadRequest, match=r"cut off|broken"):
+            pictures.read(content[: int(len(content) * share)], 1 << 20, 1 << 20)
+
+
+def test_nothing_but_what_is_drawn_reaches_the_decoder():
+    secret = random.Random(1).randbytes(3000)
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    exif[0x0112] = 6
+    for kind, options in (("JPEG", {"comment": secret}), ("PNG", {}), ("GIF", {"comment": secret}), ("TIFF", {})):
+        content = file(gradient(), kind, icc_profile=secret, exif=exif, **options)
+        small = lean(content)
+        assert (small.kind, small.width, small.height) == (kind, 24, 16)
+        assert kind == "GIF" or small.orientation == 6
+        image = Image.open(pictures.BytesIO(small.data))
+        image.load()
+        assert not {"icc_profile", "exif", "comment"} & set(image.info)
+        assert kind == "TIFF" or len(small.data) < len(content) - 2000
+
+
+# ---------------------------------------------------------------- how many at once
+
+
+async def test_two_are_decoded_at_once_and_the_loop_goes_on(loader: Pictures, monkeypatch: pytest.MonkeyPatch):
+    running, most, gate = 0, 0, threading.Event()
+    plain = pictures.read
+
+    def slow(source: bytes | str, size: int, pixels: int) -> pictures.Picture:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        gate.wait(5)
+        running -= 1
+        return plain(source, size, pixels)
+
+    monkeypatch.setattr(pictures, "read", slow)
+    loads = [asyncio.create_task(loader.load(data_url(file(gradient())), PARAM)) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    loads[0].cancel()  # its thread goes on, so its turn does
+    await asyncio.sleep(0.1)
+    assert running == most == 2
+    gate.set()
+    found = await asyncio.gather(*loads, return_exceptions=True)
+    assert most == 2 and isinstance(found[0], asyncio.CancelledError)
+    assert all(isinstance(one, pictures.Picture) for one in found[1:])
+
+
+async def test_who_waits_too_long_is_told_to_come_again(loader: Pictures, monkeypatch: pytest.MonkeyPatch):
+    gate = threading.Event()
+    monkeypatch.setattr(pictures, "PATIENCE", 0.05)
+    monkeypatch.setattr(pictures, "read", lambda *_: gate.wait(5))
+    loads = [asyncio.create_task(loader.load("data:,x", PARAM)) for _ in range(3)]
+    with pytest.raises(Busy) as caught:
+        await loads[2]
+    assert caught.value.retry_after
+    gate.set()
+    await asyncio.gather(*loads[:2])
