@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from . import data, draw, tokens
 
 VISION = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 6}
-TEXT = {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 6}
+TEXT = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
 FACTOR = 2
 ROWS = 704
 """Rows of the vocabulary: the tokenizer's, up to a multiple of 32."""
@@ -205,14 +205,14 @@ class Sight(nn.Module):
             if name.endswith(("o_proj.weight", "out_proj.weight", "fc2.weight", "down_proj.weight")):
                 nn.init.zeros_(weight)
 
-    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [n, SIDE, SIDE, 3] -> what the tower makes of each patch, and of each image token."""
-        seen = self.model.vision_model(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1)
-        return seen, self.model.connector(seen)
+    def see(self, pixels: Tensor) -> Tensor:
+        """uint8 [n, SIDE, SIDE, 3] -> what the tower makes of each patch."""
+        return self.model.vision_model(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1)
 
-    def read(self, images: Tensor, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """Image tokens put in where ids say IMAGE (SEES in each row) -> hidden states after the last norm."""
+    def read(self, seen: Tensor, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """Patches, put in as image tokens where ids say IMAGE -> hidden states after the last norm."""
         text = self.model.text_model
+        images = self.model.connector(seen)
         x = text.embed_tokens(ids)
         x = x.masked_scatter((ids == tokens.IMAGE)[..., None], images.reshape(-1, images.shape[-1]))
         rope = angles(positions, TEXT["hidden_size"] // TEXT["num_attention_heads"])
@@ -231,16 +231,9 @@ def visible(block: Tensor) -> Tensor:
     return (mine & torch.ones(length, length, dtype=torch.bool).tril())[:, None]
 
 
-def losses(model: Sight, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean loss of the answers' tokens, of the aids, and the share of answer tokens that are right."""
-    seen, images = model.see(batch["pixels"])
-    said, wanted, _ = answers(model, images, batch)
-    return F.cross_entropy(said, wanted), aid(model, seen, batch["truth"]), (said.argmax(-1) == wanted).float().mean()
-
-
-def answers(model: Sight, images: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def answers(model: Sight, seen: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """The logits of each token that is learnt, the tokens themselves, and the rows they stand in."""
-    hidden = model.read(images, batch["ids"], batch["positions"], visible(batch["block"]))
+    hidden = model.read(seen, batch["ids"], batch["positions"], visible(batch["block"]))
     where = batch["learn"][:, :-1] == 1
     rows = where.nonzero()[:, 0]
     return model.logits(hidden[:, :-1][where]), batch["ids"][:, 1:][where], rows
@@ -259,8 +252,7 @@ def aid(model: Sight, seen: Tensor, truth: Tensor) -> Tensor:
 @torch.no_grad()
 def right(model: Sight, batch: dict[str, Tensor]) -> Tensor:
     """[n] bool: the rows whose answer tokens are all the likeliest."""
-    _, images = model.see(batch["pixels"])
-    said, wanted, rows = answers(model, images, batch)
+    said, wanted, rows = answers(model, model.see(batch["pixels"]), batch)
     good = torch.ones(len(batch["ids"]), dtype=torch.bool)
     good[rows[said.argmax(-1) != wanted]] = False
     return good

@@ -24,7 +24,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Muon:
-    """params: matrices. State is one momentum each, in the order given."""
+    """params: matrices; those without a gradient rest. State is one momentum each, in the order given."""
 
     def __init__(self, params: Iterable[Tensor]) -> None:
         self.params = list(params)
@@ -34,6 +34,8 @@ class Muon:
     def step(self, rate: float) -> None:
         shapes: dict[torch.Size, list[int]] = {}
         for at, param in enumerate(self.params):
+            if param.grad is None:
+                continue
             shapes.setdefault(param.shape, []).append(at)
         for shape, places in shapes.items():
             pushes = []
