@@ -84,7 +84,8 @@ class Site:
 
 
 class Names(AbstractResolver):
-    """Says where hosts are: the addresses of the first time, of the second ... Any other host is nowhere."""
+    """Says where hosts are: the addresses of the first time, of the second ... Any other host is nowhere.
+    One that is at ``wait`` is looked for in vain."""
 
     def __init__(self, names: dict[str, list[list[str]]]) -> None:
         self._names = names
@@ -96,6 +97,8 @@ class Names(AbstractResolver):
             raise OSError(None, "no such host")
         addresses = times[min(self.asked.count(host), len(times) - 1)]
         self.asked.append(host)
+        if addresses == ["wait"]:
+            await asyncio.sleep(60)
         return [
             ResolveResult(
                 hostname=host,

@@ -3,12 +3,14 @@
 import asyncio
 import gzip
 import socket
+import ssl
 import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
@@ -345,3 +347,20 @@ async def test_this_machines_own_public_address_is_inward_too(net: Net, far: Far
     with pytest.raises(Forbidden):
         await net.fetch(URL(address), {}, inward=False, proxy="", silence=1)
     assert far.heads == []
+
+
+async def test_a_certificate_or_banner_that_is_wrong_is_told_without_its_content(net: Net, far: Far):
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(secure)
+
+    async def nobody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(nobody, "127.0.0.1", 0, ssl=secure) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Upstream, match=r"has no certificate that is trusted here$"):
+            await net.send("GET", f"https://localhost:{port}", "/")
+    plain = await far.open(says(b"SSH-2.0-secret\r\n\r\n"))
+    with pytest.raises(Upstream, match="not HTTP") as caught:
+        await net.send("GET", plain, "/")
+    assert "secret" not in caught.value.message and "\n" not in caught.value.message

@@ -302,10 +302,10 @@ def _ours(family: int, address: str) -> bool:
     """Whether an address is this machine's own: from inside, no firewall guards what listens there."""
     with socket.socket(family, socket.SOCK_DGRAM) as trial:
         try:
-            trial.bind((address, 0))
+            trial.connect((address, 9))  # nothing is sent: it is only decided from where it would be
         except OSError:
             return False
-    return True
+        return ipaddress.ip_address(str(trial.getsockname()[0])) == ipaddress.ip_address(address)
 
 
 def _literal(host: str) -> bool:
@@ -323,12 +323,17 @@ def _translate(fault: BaseException, address: str) -> Upstream:
             return Timeout(f"{address} took too long to accept a connection")
         case TimeoutError():
             return Timeout(f"{address} was silent for too long")
+        case aiohttp.ClientConnectorCertificateError():
+            return Upstream(f"{address} has no certificate that is trusted here")
+        case aiohttp.ClientSSLError():
+            return Upstream(f"{address} does not speak TLS as it should")
         case aiohttp.ClientConnectorError():
             number = fault.os_error.errno  # the text beside it is asyncio's, and repeats the address
             why = os.strerror(number) if number and number > 0 else fault.os_error.strerror or str(fault.os_error)
             return Upstream(f"{address} can't be reached: {why}")
         case aiohttp.ClientResponseError():
-            return Upstream(f"{address} answered something that is not HTTP: {fault.message}")
+            why = fault.message.partition("\n")[0].rstrip(":")  # the lines behind it repeat what was answered
+            return Upstream(f"{address} answered something that is not HTTP: {why}")
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | OSError():
             return Upstream(f"{address} cut the connection before its answer was whole")
         case _:

@@ -19,6 +19,7 @@ from tertulia.net import MEBI, Net
 SETTINGS = config.Images(hosts=["pictures.example"], timeout=0.6, size=4 * MEBI, pixels=4_000_000)
 MOST_MEMORY = 48 * MEBI
 NAMES = {
+    "silent.example": [["wait"], ["127.0.0.1"]],
     "pictures.example": [["127.0.0.1"]],
     "inner.example": [["127.0.0.1"]],
     "six.example": [["::1"]],
@@ -72,6 +73,7 @@ INWARD = [
         "http://" + "a" * 9000,
         "http://%6c%6fcalhost:{port}/",
     ),
+    *("http://" + "a." * 1000 + "b/", "data:image/png,\ud800", "http://\ud800/", "http://silent.example:{port}/"),
     *("", "http://", "javascript:alert(1)", "blob:http://127.0.0.1:{port}/", "http://[::1", "http://a b/"),
 ]
 """URLs, of which none may connect to the server whose port is filled in."""

@@ -127,7 +127,7 @@ def read_url(text: str, kind: str = "URL") -> URL:
         host, port = url.host, url.port
     except ValueError as error:
         raise BadRequest(f"the {kind} can't be read: {str(error)[:200]}") from None
-    if not host or not port:
+    if not host or not port or len(host) > 253:
         raise BadRequest(f"the {kind} names no host that could be asked: https://host/picture.png would")
     if "@" in url.raw_authority:
         raise BadRequest(f"the {kind} holds a name or a password, which is never sent: leave it out, or {INSTEAD}")

@@ -123,15 +123,15 @@ def read_data(url: str, most: int) -> bytes:
         raise BadRequest("the data: URL holds no comma, behind which the picture would be: data:image/png;base64,...")
     if len(body) > 4 * most:
         raise too_large(most)
-    if head.rstrip().lower().endswith(";base64"):
-        body = unquote(body) if "%" in body else body
-        body = "".join(body.split()).rstrip("=").replace("-", "+").replace("_", "/")
-        try:
+    try:
+        if head.rstrip().lower().endswith(";base64"):
+            body = unquote(body) if "%" in body else body
+            body = "".join(body.split()).rstrip("=").replace("-", "+").replace("_", "/")
             data = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
-        except ValueError:
-            raise BadRequest("the data: URL is not base64, or is cut off: encode all bytes of the file") from None
-    else:
-        data = unquote_to_bytes(body)
+        else:
+            data = unquote_to_bytes(body)
+    except ValueError:
+        raise BadRequest("the data: URL is not base64, or is cut off: encode all bytes of the file") from None
     if len(data) > most:
         raise too_large(most)
     return data
