@@ -5,7 +5,8 @@ import asyncio
 import json
 import shutil
 import subprocess
-from typing import Any
+from functools import reduce
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given
@@ -41,9 +42,13 @@ def same(one: Any, other: Any) -> bool:
     return one == other or (isinstance(one, int) and isinstance(other, float) and float(one) == other)
 
 
+DEEP = reduce(lambda inner, level: {"a": [inner, level], "b": {}}, range(15), cast(Any, HOSTILE))
+
+
 class TestPython:
     @given(ANY, PLACES)
     @example(HOSTILE, (0, 0, False))
+    @example(DEEP, (1, 4, True))
     @example({HOSTILE: [HOSTILE, {"": HOSTILE}]}, (2, 9, False))
     def test_a_literal_is_what_it_was_written_from(self, value: Any, place: tuple[int, int, bool]):
         depth, used, broken = place
@@ -63,7 +68,7 @@ def together(cases: list[Any], evaluate: Any) -> None:
         assert same(found, value), (value, found)
 
 
-TRICKY = [HOSTILE, {HOSTILE: [HOSTILE]}, {"__proto__": {"x": 1}}, {"a": {"__proto__": None}}]
+TRICKY = [DEEP, HOSTILE, {HOSTILE: [HOSTILE]}, {"__proto__": {"x": 1}}, {"a": {"__proto__": None}}]
 
 
 def test_a_javascript_literal_is_what_it_was_written_from():
@@ -106,3 +111,12 @@ def test_long_values_are_written_in_linear_time():
             return [await asyncio.to_thread(lay, deep, style) for style in styles]
 
     assert [len(text) > 4_000_000 for text in asyncio.run(write())] == [True] * 3
+
+
+def test_a_deep_value_does_not_grow_long_by_its_indentation():
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    wide = [deep] * 100
+    for style in (python.STYLE, python._PAGE, javascript.STYLE, shell.STYLE):  # pyright: ignore[reportPrivateUsage]
+        assert len(lay(wide, style)) < 4 * len(json.dumps(wide))

@@ -17,7 +17,7 @@ from tertulia.wires.refusal import show
 
 _FIELDS = ("request", "language", "client", "provider", "settings")
 _SETTINGS = ("base_url", "token", "bill_to")
-_ASIDE = 64 * 1024
+_ASIDE = 8 * 1024
 """Bodies longer than this are read and written in a thread, one at a time: the loop has others to serve."""
 _WAITING = 8
 """How many such may wait for their turn."""

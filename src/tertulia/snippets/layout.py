@@ -7,6 +7,8 @@ from msgspec import Struct
 
 Pairs = Iterable[tuple[str, Any]]
 _JOINER = 0x200D  # between the parts of one emoji
+_DEEPEST = 16
+"""Levels that have lines of their own. What is deeper stands on one: indenting it would make a short request long."""
 
 
 class Code(str):
@@ -48,6 +50,8 @@ def lay(value: Any, style: Style, depth: int = 0, used: int = 0, *, broken: bool
     room = 0 if broken else style.width - used - 1
     if not isinstance(value, (dict, list)) or not value:
         return _atom(cast(Any, value), style)
+    if depth >= _DEEPEST:
+        return _line(cast(Any, value), style)
     if (line := _flat(value, style, room)) is not None:
         return line
     inner = style.indent * (depth + 1)
@@ -100,6 +104,16 @@ def _atom(value: Any, style: Style) -> str:
             return "{}"
         case _:
             return repr(value)
+
+
+def _line(value: Any, style: Style) -> str:
+    """``value`` on one line, however wide."""
+    if not isinstance(value, (dict, list)) or not value:
+        return _atom(cast(Any, value), style)
+    if isinstance(value, list):
+        return f"[{', '.join(_line(item, style) for item in cast(list[Any], value))}]"
+    items = (f"{style.key(name)}: {_line(item, style)}" for name, item in cast(dict[str, Any], value).items())
+    return f"{{{style.padding}{', '.join(items)}{style.padding}}}"
 
 
 def _flat(value: Any, style: Style, room: int) -> str | None:
