@@ -26,7 +26,7 @@ HUGE = {
     "a huge word": "x" * 1_000_000,
     "a huge line of code": "```js\nlet x = '" + "y" * 500_000 + "';\nf(1)\n```\n",
     "10,000 items": "".join(f"{place}. an *item*\n" for place in range(10_000)),
-    "10,000 rows": "| a | b |\n|---|---|\n" + "| 1 | `2` |\n" * 10_000,
+    "5,000 rows": "| a | b |\n|---|---|\n" + "| 1 | `2` |\n" * 5_000,
     "deep quotes": ">" * 10_000 + " deep\n",
     "deep brackets": "[" * 10_000 + "x" + "](https://example.com)" * 3_000,
     "deep lists": "".join("  " * depth + "- x\n" for depth in range(500)),

@@ -106,8 +106,9 @@ function put(state, node, parent = state.stack.at(-1)?.element ?? state.root) {
 function settle(state) {
   const { leaf } = state;
   if (leaf?.kind === "code" && leaf.lines.length) leaf.view.add(leaf.lines.splice(0), leaf.joins);
-  if (leaf?.dirty) fillText(state, leaf.element, leaf.text);
-  if (leaf?.dirty) leaf.dirty = false;
+  if (!leaf?.dirty) return;
+  leaf.dirty = false;
+  fillText(state, leaf.element, leaf.text);
 }
 
 function fillText(state, element, text) {
@@ -118,7 +119,7 @@ function fillText(state, element, text) {
 
 /** Take in a line; `middle` says that it goes on with the one before, `guessed` that it may still go on itself. */
 function take(state, line, middle, guessed = false) {
-  if (!guessed && state.root.childElementCount >= PART && !state.stack.length && !state.leaf) part(state);
+  if (state.root.childElementCount >= PART && !state.leaf) part(state);
   if (state.made > MOST && !(state.leaf?.kind === "code" && state.leaf.last)) rest(state);
   if (line.endsWith("\r")) line = line.slice(0, -1);
   const { leaf } = state;
@@ -141,10 +142,12 @@ function take(state, line, middle, guessed = false) {
   return open(state, text);
 }
 
-/** What comes now is laid out for itself, if it is seen. */
+/** What comes now is laid out for itself, if it is seen; false where that can't be. */
 function part(state) {
+  if (state.undo || state.stack.length) return false;
   state.root = h("div", { class: "part" });
   state.element.append(state.root);
+  return true;
 }
 
 function leave(state, depth) {
@@ -174,12 +177,13 @@ function open(state, text) {
 }
 
 function openItem(state, text, [all, before, sign, gap = ""]) {
-  const parent = state.stack.at(-1)?.element ?? state.root;
+  let parent = state.stack.at(-1)?.element ?? state.root;
   const ordered = /\d/.test(sign);
   let list = parent.lastElementChild;
   const mark = sign.at(-1);
   if (list?.dataset.mark !== mark || list.childElementCount >= PIECE) {
     const before = list?.dataset.mark === mark ? list : null;
+    if (before && part(state)) parent = state.root;
     list = h(ordered ? "ol" : "ul", { dataset: { mark }, class: before ? "follows" : null });
     if (ordered) list.start = before ? before.start + PIECE : parseInt(sign, 10);
     put(state, list, parent);
@@ -291,6 +295,7 @@ function row(state, text) {
   const fills = (cell, words) => fillText(state, cell, words.slice(0, LONG));
   if (leaf.count >= PIECE) {
     const parts = grid(leaf.head, leaf.sides, fills);
+    part(state);
     put(state, parts.element);
     Object.assign(leaf, parts, { count: 0 });
   }
