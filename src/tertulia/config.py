@@ -232,18 +232,11 @@ def child_environment(config: Config | None = None, environ: Mapping[str, str] =
     own = {name: value for name, value in environ.items() if name not in secret}
     if config is not None:
         own |= {
-            f"TERTULIA_ENGINE_{name}".upper(): str(getattr(config.engine, name))
-            for name in _names(config.engine)
-            if name not in ("model", "formats")
+            f"TERTULIA_{table}_{name}".upper(): _spelt(getattr(section, name))
+            for table, section in (("engine", config.engine), ("images", config.images))
+            for name in _names(section)
+            if name != "model"
         }
-        own["TERTULIA_ENGINE_FORMATS"] = ",".join(config.engine.formats)
-        own |= {
-            f"TERTULIA_IMAGES_{name}".upper(): str(getattr(config.images, name))
-            for name in _names(config.images)
-            if name not in ("hosts", "mirror")
-        }
-        own["TERTULIA_IMAGES_HOSTS"] = ",".join(config.images.hosts)
-        own["TERTULIA_IMAGES_MIRROR"] = json.dumps(config.images.mirror)
         own |= {"TERTULIA_STORE_PATH": str(config.store.path), "TERTULIA_CONFIG": ""}
         own |= {f"TERTULIA_SERVER_{name}_TIMEOUT": "0" for name in ("FIRST_TOKEN", "IDLE", "TOTAL")}
         own |= {
@@ -251,6 +244,13 @@ def child_environment(config: Config | None = None, environ: Mapping[str, str] =
             "TERTULIA_SERVER_CONNECTIONS": "100000",
         }
     return own
+
+
+def _spelt(value: Any) -> str:
+    """A value as it stands in a variable."""
+    if isinstance(value, list):
+        return ",".join(value)  # pyright: ignore[reportUnknownArgumentType]
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def environment() -> dict[str, str]:
