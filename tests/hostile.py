@@ -25,8 +25,8 @@ def png(width: int, height: int, *more: bytes, pixels: bytes = b"") -> bytes:
 
 
 def real_bomb() -> bytes:
-    """A gigapixel that is all there: 125 MB of zeros, packed."""
-    return png(40_000, 25_000, pixels=bytes(25_000 * 5_001))
+    """A hundred megapixels that are all there: zeros, packed."""
+    return png(10_000, 10_000, pixels=bytes(10_000 * 1_251))
 
 
 def texts() -> bytes:
@@ -36,13 +36,13 @@ def texts() -> bytes:
 
 
 def profile() -> bytes:
-    """A picture whose colour profile unpacks to 200 MB."""
-    return png(8, 8, chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(200 << 20), 9)), pixels=bytes(16))
+    """A picture whose colour profile unpacks to 64 MB."""
+    return png(8, 8, chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(64 << 20), 9)), pixels=bytes(16))
 
 
 def more_than_said() -> bytes:
-    """A small picture whose pixels go on for 200 MB."""
-    return png(8, 8, pixels=bytes(200 << 20))
+    """A small picture whose pixels go on for 64 MB."""
+    return png(8, 8, pixels=bytes(64 << 20))
 
 
 def table(entries: int, reach: int) -> bytes:

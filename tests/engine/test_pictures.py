@@ -41,7 +41,7 @@ async def test_a_picture_is_the_same_however_it_came(loader: Pictures, kind: str
     picture = await loader.load(data_url(file(gradient(), kind, **options), "image/wrong"), PARAM)
     assert picture.pixels.dtype == np.uint8 and np.array_equal(picture.pixels, gradient())
     assert picture.digest == (await loader.load(data_url(file(gradient())), PARAM)).digest
-    assert len(picture.digest) == 32
+    assert len(picture.digest) == 32 and loader.count == 20
 
 
 async def test_other_pixels_and_another_shape_are_other_pictures(loader: Pictures):

@@ -50,12 +50,16 @@ class Pictures:
     """Loads pictures within the bounds of ``[images]``. Made and used on one event loop."""
 
     def __init__(self, settings: config.Images, net: Net) -> None:
-        self.count = settings.count
         self._settings = settings
         self._fetcher = Fetcher(settings, net)
         self._fetching = asyncio.Semaphore(FETCHES)
         self._decoding = asyncio.Semaphore(DECODES)
         Image.MAX_IMAGE_PIXELS = max(settings.pixels, 1 << 26)  # its own guard, which knows one bound for all
+
+    @property
+    def count(self) -> int:
+        """How many a request may have."""
+        return self._settings.count
 
     async def load(self, url: str, param: str) -> Picture:
         """The picture that ``url`` names: http, https or data.
