@@ -85,6 +85,14 @@ async def test_a_request_goes_there_and_its_answer_comes_back(net: Net, far: Far
     assert b"user-agent" not in head and b"accept-encoding" not in head
 
 
+async def test_a_body_of_megabytes_arrives_whole(net: Net):
+    body = b'{"picture": "' + b"x" * (5 * MEBI) + b'"}'
+    async with Provider(Script((b"fine",), framing="length")) as provider:
+        reply = await net.send("POST", provider.address, "/", body)
+        assert await reply.read() == b"fine"
+        assert provider.requests[0].body == body
+
+
 async def test_a_unix_socket_is_an_address_too(net: Net, far: Far, tmp_path: Path):
     address = await far.open(says(HEAD + b"Content-Length: 2\r\n\r\nhi"), tmp_path / "socket")
     assert await (await net.send("GET", address, "/")).read() == b"hi"

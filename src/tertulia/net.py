@@ -5,6 +5,7 @@ An address is ``http://host:port``, ``https://host/base`` or ``unix:/path/of/a/s
 
 import asyncio
 import contextlib
+import io
 import ipaddress
 import os
 import socket
@@ -70,7 +71,7 @@ class Net:
         timeout = self._timeouts.get(silence) or self._timeout(silence)
         try:
             response = await self._session(address).request(
-                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                method, url, data=_piecewise(body), headers=headers, timeout=timeout, allow_redirects=False
             )
         except _FAULTS as fault:
             raise _translate(fault, address) from fault
@@ -314,6 +315,11 @@ def _literal(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _piecewise(body: bytes | None) -> bytes | io.BytesIO | None:
+    """A body of megabytes is sent a piece at a time: in one it would hold the event loop."""
+    return io.BytesIO(body) if body is not None and len(body) >= MEBI else body
 
 
 def _translate(fault: BaseException, address: str) -> Upstream:
