@@ -1,6 +1,7 @@
 """Pictures behind URLs: whom they are fetched from, and what is not fetched."""
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -66,6 +67,12 @@ async def test_a_host_learns_nothing_about_who_asks(net: Net, site: Site, monkey
 async def test_what_a_file_is_decides_its_content(net: Net, site: Site):
     site.pages["/page.html"] = reply(file(gradient(), "WEBP", lossless=True), "text/html")
     found = await allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/page.html", PARAM)
+    assert np.array_equal(found.pixels, gradient())
+
+
+async def test_a_file_that_was_packed_on_its_way_is_unpacked(net: Net, site: Site):
+    site.pages["/a.png"] = reply(gzip.compress(file(gradient())), more="Content-Encoding: gzip\r\n")
+    found = await allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/a.png", PARAM)
     assert np.array_equal(found.pixels, gradient())
 
 
@@ -222,8 +229,18 @@ async def test_an_address_stands_for_the_beginning_of_a_url(net: Net, site: Site
         await refused(loader, "https://cdn.example/" + path)
     assert site.connections == before
     assert site.heads[0].startswith("GET /copy/b.png?x=1 ")
-    await refused(loader, f"http://127.0.0.1:{site.port}/a.png")
+    for path in ("a.png", "copy/b.png?x=1", "copy/..%2fa.png"):  # the copy's own address is nobody's to name
+        await refused(loader, f"http://127.0.0.1:{site.port}/{path}")
     assert site.connections == before
+
+
+async def test_where_a_copy_lies_is_not_told(net: Net, site: Site):
+    site.pages |= {"/copy/cut.png": b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nx", "/copy/odd.png": b"odd\r\n\r\n"}
+    loader = allowing(net, mirror={"https://cdn.example/": f"http://127.0.0.1:{site.port}/copy/"})
+    dead = allowing(net, mirror={"https://cdn.example/": "http://127.0.0.1:9/copy/"})
+    for one, name in ((loader, "cut.png"), (loader, "odd.png"), (loader, "none.png"), (dead, "a.png")):
+        told = await refused(one, f"https://cdn.example/{name}")
+        assert "cdn.example" in told and "127.0.0.1" not in told
 
 
 async def test_a_redirect_may_lead_to_a_mirror(net: Net, site: Site, folder: Path):

@@ -56,41 +56,37 @@ class Fetcher:
             for prefix, folder in self._folders.items():
                 if (rest := _rest(prefix, url)) is not None:
                     return await asyncio.to_thread(read_file, folder, rest, self._settings.size)
-            reply = await self._get(url)
-            try:
-                if reply.status not in _MOVED:
-                    return await self._body(url, reply)
-                url = _moved(url, reply)
-            finally:
-                reply.close()
+            found = await self._ask(url)
+            if isinstance(found, bytes):
+                return found
+            url = found
         raise BadRequest(f"more than {self._settings.redirects} redirects: name the picture's last address")
 
-    async def _get(self, url: URL) -> Reply:
-        """The answer of one host, looked up and dialled anew."""
-        place, inward = url, self._allowed(url)
-        for prefix, copy in self._copies.items():
-            if (rest := _rest(prefix, url)) is not None:
-                place, inward = _under(copy, rest, url), True
-                break
-        if not inward:
-            _check_public(url)
+    async def _ask(self, url: URL) -> bytes | URL:
+        """What one host answers, looked up and dialled anew: a file, or where it went."""
+        place, inward = self._place(url)
+        proxy = "" if inward else self._settings.proxy
         try:
-            return await self._net.fetch(
-                place,
-                _HEADERS,
-                inward=inward,
-                proxy="" if inward else self._settings.proxy,
-                silence=self._settings.timeout,
-            )
+            reply = await self._net.fetch(place, _HEADERS, inward=inward, proxy=proxy, silence=self._settings.timeout)
+            try:
+                return _moved(url, reply) if reply.status in _MOVED else await self._body(url, reply)
+            finally:
+                reply.close()
         except Forbidden as error:
             raise BadRequest(f"{error.message}: {INSTEAD}, or have its host allowed in [images]") from None
-        except Upstream as error:
-            raise BadRequest(f"{error.message}: check the URL, or {INSTEAD}") from None
+        except Upstream as error:  # where a copy lies is nobody's business
+            told = error.message.replace(str(place.origin()), str(url.origin()))
+            raise BadRequest(f"{told}: check the URL, or {INSTEAD}") from None
 
-    def _allowed(self, url: URL) -> bool:
-        """Whether the one who runs this server said that this host, or this copy of another, may be asked."""
+    def _place(self, url: URL) -> tuple[URL, bool]:
+        """The address to ask for ``url``, and whether it may be one of our own networks. Raises BadRequest."""
+        for prefix, copy in self._copies.items():
+            if (rest := _rest(prefix, url)) is not None:
+                return _under(copy, rest, url), True
         named = {(url.host or "").rstrip("."), (url.raw_host or "").rstrip(".")} & self._hosts
-        return bool(named) or any(_rest(copy, url) is not None for copy in self._copies.values())
+        if not named:
+            _check_public(url)
+        return url, bool(named)
 
     async def _body(self, url: URL, reply: Reply) -> bytes:
         if reply.status != 200:
@@ -103,8 +99,6 @@ class Fetcher:
             return await reply.read(most)
         except TooLarge:
             raise too_large(most) from None
-        except Upstream as error:
-            raise BadRequest(f"{error.message}: check the URL, or {INSTEAD}") from None
 
 
 def too_large(most: int) -> BadRequest:
