@@ -5,6 +5,8 @@ import asyncio
 import json
 import shutil
 import subprocess
+import threading
+import time
 from functools import reduce
 from typing import Any, cast
 
@@ -111,6 +113,24 @@ def test_long_values_are_written_in_linear_time():
             return [await asyncio.to_thread(lay, deep, style) for style in styles]
 
     assert [len(text) > 4_000_000 for text in asyncio.run(write())] == [True] * 3
+
+
+def test_other_threads_run_while_a_long_text_is_written():
+    begun, ended = time.process_time(), threading.Event()
+
+    def write() -> None:
+        for style in (python.STYLE, javascript.STYLE, shell.STYLE):
+            lay("é'\n" * 2_000_000, style)
+        ended.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    longest, last = 0.0, begun
+    while not ended.is_set():
+        time.sleep(0.001)
+        longest, last = max(longest, time.process_time() - last), time.process_time()
+    thread.join()
+    assert longest < (time.process_time() - begun) / 4
 
 
 def test_a_deep_value_does_not_grow_long_by_its_indentation():

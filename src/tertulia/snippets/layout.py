@@ -7,6 +7,7 @@ from msgspec import Struct
 
 Pairs = Iterable[tuple[str, Any]]
 _JOINER = 0x200D  # between the parts of one emoji
+_PIECE = 50_000
 _DEEPEST = 16
 """Levels that have lines of their own. What is deeper stands on one: indenting it would make a short request long."""
 
@@ -81,11 +82,18 @@ def columns(text: str) -> int:
     return len(text) if text.isascii() else sum(1 if char < "\u1100" else 2 for char in text)
 
 
+def escape(text: str, escapes: Escapes) -> str:
+    """``text`` with what needs it escaped. Of a long one a piece at a time: no other thread runs meanwhile."""
+    if len(text) <= _PIECE:
+        return text.translate(escapes)
+    return "".join(text[at : at + _PIECE].translate(escapes) for at in range(0, len(text), _PIECE))
+
+
 def quote(text: str, escapes: dict[str, Escapes]) -> str:
     """``text`` between the quotes that need fewer escapes; ``escapes`` says what needs them in either kind."""
     mark = "'" if text.count('"') > text.count("'") else '"'
     plain = text.isprintable() and mark not in text and "\\" not in text
-    return f"{mark}{text if plain else text.translate(escapes[mark])}{mark}"
+    return f"{mark}{text if plain else escape(text, escapes[mark])}{mark}"
 
 
 def _atom(value: Any, style: Style) -> str:

@@ -3,7 +3,7 @@
 import shlex
 
 from tertulia.snippets.ask import BILL_TO, Ask
-from tertulia.snippets.layout import Escapes, Style, lay
+from tertulia.snippets.layout import Escapes, Style, escape, lay
 
 _LONGEST = 100_000
 """Characters that may be one argument: Linux takes 128 KiB."""
@@ -21,7 +21,7 @@ _ESCAPES = Escapes({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\
 
 def text(value: str) -> str:
     """A string as JSON; what can't be seen is escaped."""
-    return f'"{value.translate(_ESCAPES)}"'
+    return f'"{escape(value, _ESCAPES)}"'
 
 
 STYLE = Style(text, text, width=80, comma="")
