@@ -167,7 +167,12 @@ async def test_an_address_chooses_model_and_provider(page: Page, site: Site):
     await enter(page, site, f"/playground?modelId={SEEING}&provider=scripted")
     await expect(page.get_by_role("button", name=f"Model: {SEEING}")).to_be_visible()
     await expect(page.get_by_role("combobox", name="Provider")).to_have_value("scripted")
-    assert not page.url.endswith("scripted")
+    await page.reload()
+    await expect(page.get_by_role("button", name=f"Model: {SEEING}")).to_be_visible()
+    await page.get_by_label("Message", exact=True).fill("Kept from now on")
+    await expect(page).to_have_url(f"{site.url}/playground")
+    await page.reload()
+    await expect(page.get_by_role("button", name=f"Model: {SEEING}")).to_be_visible()
     await page.goto(f"{site.url}/playground?modelId={MODEL}")
     await expect(page.get_by_role("button", name=f"Model: {MODEL}")).to_be_visible()
     assert not site.upstream.requests

@@ -31,6 +31,13 @@ async def give(page: Page, path: Path) -> None:
     await (await choosing.value).set_files(path)
 
 
+def _deep(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 async def test_sessions_are_kept_named_and_gone_back_to(page: Page, site: Site):
     await enter(page, site)
     await say(page, "About cats")
@@ -108,6 +115,8 @@ async def test_a_file_that_is_no_session_is_refused_by_its_place(page: Page, sit
         '"stop" of "settings"': {"chats": [{"settings": {"stop": 5}}]},
         "audio": {"chats": [{"messages": [{"role": "user", "content": [{"type": "audio"}]}]}]},
         'session 2: "chats"': {"sessions": [{"chats": [{}]}, {}]},
+        '"messages" is no setting': {"chats": [{"settings": {"messages": [{"role": "user", "content": "other"}]}}]},
+        "nested too deeply": {"chats": [{"settings": {"tools": _deep(300)}}]},
     }
     path = tmp_path / "wrong.json"
     for told, plain in wrong.items():
@@ -121,6 +130,7 @@ async def test_a_session_of_hostile_parts_is_only_looked_at(page: Page, site: Si
     markup = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202egnorw'
     link = {"type": "image_url", "image_url": {"url": "javascript:alert(3)"}}
     settings = {"temperature": "hot", "stop": [""], "tools": "none", "response_format": [], "logit_bias": 3, "n": {}}
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"constructor": 1, "__proto__": 2}}}
     chat = {
         "model": markup,
         "provider": "toString",
@@ -132,13 +142,13 @@ async def test_a_session_of_hostile_parts_is_only_looked_at(page: Page, site: Si
                 "role": "assistant",
                 "content": "",
                 "tool_calls": [{"function": {"name": markup}}],
-                "answer": {"choices": []},
+                "answer": {"choices": [], "finish": "constructor", "started": 1, "ended": 0, "usage": {}},
             },
             {"role": "tool", "content": markup, "name": markup, "tool_call_id": markup},
         ],
     }
     path = tmp_path / "hostile.json"
-    path.write_text(json.dumps({"name": markup, "chats": [chat, chat]}))
+    path.write_text(json.dumps({"name": markup, "chats": [chat, chat, {"settings": {"response_format": schema}}]}))
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
     await enter(page, site)
@@ -151,6 +161,12 @@ async def test_a_session_of_hostile_parts_is_only_looked_at(page: Page, site: Si
     await expect(column(page, 2).get_by_role("alert")).to_contain_text("Not sent")
     await expect(listed(page).first).to_contain_text("<script>")
     assert not dialogs and not site.upstream.requests
+    await expect(page.locator(".answer[aria-busy]")).to_have_count(0)
+    await column(page, 3).get_by_role("button", name="Settings of this conversation").click()
+    await expect(page.get_by_label("Schema", exact=True)).to_have_value(re.compile("constructor"))
+    await page.get_by_role("radio", name=re.compile("Conversation 3")).check()
+    await say(page, "Go")
+    await expect(column(page, 3).get_by_text("Hello from afar.")).to_be_visible()
 
 
 async def test_a_link_holds_prompts_and_models_and_sends_nothing_when_opened(page: Page, site: Site):
@@ -228,3 +244,34 @@ async def test_an_answer_goes_on_while_another_session_is_looked_at(page: Page, 
     await listed(page).get_by_role("button", name=re.compile("^Go")).click()
     await expect(page.get_by_text("Slowly done.")).to_be_visible()
     await expect(page.get_by_role("button", name=f"Model: {MODEL}")).to_be_visible()
+
+
+async def test_what_another_tab_did_is_seen_when_one_comes_back(page: Page, site: Site):
+    await enter(page, site)
+    await say(page, "One")
+    await expect(page.get_by_text("Hello from afar.")).to_be_visible()
+    await expect(listed(page)).to_contain_text(["One"])
+    other = await page.context.new_page()
+    await enter(other, site)
+    await expect(messages(other)).to_have_count(2)
+    await say(other, "Two")
+    await expect(messages(other)).to_have_count(4)
+    await expect(other.get_by_text("Hello from afar.")).to_have_count(2)
+    await expect(page.get_by_text("Another tab changes this session")).to_be_visible()
+    await other.close()
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(messages(page)).to_have_count(4)
+    await say(page, "Three")
+    await expect(messages(page)).to_have_count(6)
+    assert [words for role, words in said(site) if role == "user"] == ["One", "Two", "Three"]
+
+
+async def test_where_nothing_can_be_kept_one_can_still_chat(page: Page, site: Site):
+    await page.add_init_script(
+        """for (const name of ["localStorage", "sessionStorage", "indexedDB"])
+        Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });"""
+    )
+    await enter(page, site)
+    await expect(page.get_by_text("Sessions can't be kept by this browser")).to_be_visible()
+    await say(page, "Go")
+    await expect(page.get_by_text("Hello from afar.")).to_be_visible()

@@ -59,16 +59,12 @@ export class Acts {
 
   /** Ask anew from `message` on: what came after it goes, and it itself if it is an answer. */
   again(message) {
-    stop(this.chat);
-    this.#cut(message, message.role === "assistant" ? 0 : 1, "Asked again from here.");
-    this.app.ask(this.chat);
+    this.#ask(message, message.role === "assistant" ? 0 : 1, "Asked again from here.");
   }
 
   /** Have `message`, which is the assistant's, go on; what comes after it goes. */
   goOn(message) {
-    stop(this.chat);
-    this.#cut(message, 1, "What came after it is gone.");
-    this.app.ask(this.chat, message);
+    this.#ask(message, 1, "What came after it is gone.", message);
   }
 
   /** What is here up to `message`, as another conversation in a "column" or in a "session" of its own. */
@@ -86,15 +82,24 @@ export class Acts {
     this.drawn(made[0]);
   }
 
-  #cut(message, offset, told) {
-    const at = this.chat.messages.indexOf(message) + offset;
-    if (at < this.chat.messages.length) this.#replace(this.chat.messages.slice(0, at), told);
+  /** Ask with what is here up to `message`; where nothing can be sent all stays as it is. */
+  #ask(message, offset, told, going = null) {
+    const { chat } = this;
+    stop(chat);
+    const before = chat.messages;
+    const at = before.indexOf(message) + offset;
+    chat.messages = before.slice(0, at);
+    if (!this.app.ask(chat, going)) chat.messages = before;
+    else if (at < before.length) this.#offer(told, before);
   }
 
   /** Put `messages` in the place of those there are, with a way back. */
   #replace(messages, told) {
-    const before = this.chat.messages;
+    this.#offer(told, this.chat.messages);
     this.chat.messages = messages;
+  }
+
+  #offer(told, before) {
     offer(told, () => {
       stop(this.chat);
       this.chat.messages = before;

@@ -17,11 +17,11 @@ const COLOURED = 200; // lines of a response that are shown in colours
 let made = 0;
 
 /**
- * A view of `answer` as `fold` makes it: `{element, update()}`. Call `update` for each event; it draws at most once a
+ * A view of `answer` as `fold` makes it, of its choice `index` first: `{answer, element, update()}`. Call `update` for each event; it draws at most once a
  * frame, and only what is new. The element sends an event "choice" with `detail.index` when another choice is looked
  * at.
  */
-export function answerView(answer) {
+export function answerView(answer, index = null) {
   const id = `answer-${(made += 1)}`;
   const tabs = h("div", { class: "choices row", role: "tablist", "aria-label": "Choices", hidden: true });
   const panel = h("div", { class: "choice", id: `${id}-panel` });
@@ -37,10 +37,10 @@ export function answerView(answer) {
     line,
     h("div", { class: "row apart" }, exchange(answer), ways),
   );
-  const state = { answer, id, way: "text", index: null, views: new Map(), told: "", seen: "" };
+  const state = { answer, id, way: "text", index, views: new Map(), told: "", seen: "" };
 
   const draw = (until) => {
-    state.index ??= answer.choices[0]?.index ?? null;
+    if (!answer.choices.some((one) => one.index === state.index)) state.index = answer.choices[0]?.index ?? null;
     chooseTabs(state, tabs, panel, pick);
     const done = choiceOf(state, panel)?.draw(until, !running(answer)) ?? true;
     chooseWays(state, ways, show);
@@ -58,7 +58,7 @@ export function answerView(answer) {
     element.dispatchEvent(new CustomEvent("choice", { detail: { index } }));
     soon(draw);
   };
-  return { element, update: () => soon(draw) };
+  return { answer, element, update: () => soon(draw) };
 }
 
 /** The view of the choice that is looked at, put into `panel`. */

@@ -1,9 +1,14 @@
 // Sessions from outside, out of a file or a link: whatever is in them is looked at before it is taken.
 
-import { MOST_CHATS, newId, ROLES } from "/assets/playground/state.js";
+import { show } from "/assets/shared/json.js";
+import { FIELDS } from "/assets/playground/fields.js";
+import { MOST_CHATS, newId, ROLES, textOf } from "/assets/playground/state.js";
 
 const MESSAGES = 2000;
 const PLAIN = ["text", "image_url"];
+const FORMS = ["tools", "tool_choice", "tool_prompt", "parallel_tool_calls", "response_format", "extra"];
+const SETTINGS = new Set([...FIELDS.map((field) => field.inside ?? field.name), ...FORMS]);
+const DEEPEST = 200; // levels of lists and objects in settings
 
 /**
  * Sessions of what was read from JSON: a session, a list of them, or {sessions: [...]}, under new ids. Raises Error
@@ -48,9 +53,12 @@ function readChat(plain, at) {
   };
 }
 
-/** Settings are judged as those that are written here; only what is shown as text has to be text. */
+/** Settings are judged as those that are written here. What the panel doesn't show has no place among them. */
 function readSettings(plain, at) {
   const { extra = "", ...rest } = object(plain, `${at}: "settings"`);
+  const other = Object.keys(rest).find((name) => !SETTINGS.has(name));
+  if (other !== undefined) throw new Error(`${at}: ${show(other)} is no setting`);
+  if (deep(rest, DEEPEST)) throw new Error(`${at}: "settings" are nested too deeply`);
   for (const one of [rest.stop ?? []].flat()) string(one, `${at}: "stop" of "settings"`);
   return { stream: true, ...rest, ...(string(extra, `${at}: "extra" of "settings"`) ? { extra } : {}) };
 }
@@ -70,14 +78,20 @@ function readMessage(plain, at) {
 function readContent(content, at) {
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) throw new Error(`${at}: "content" has to be text or a list of parts`);
-  for (const part of content) {
-    object(part, `${at}: a part of "content"`);
-    const known = PLAIN.includes(part.type);
-    if (!known) throw new Error(`${at}: a part is of type ${JSON.stringify(part.type)}, not text or image_url`);
-    if (part.type === "text") string(part.text, `${at}: the text of a part`);
-    else string(part.image_url?.url, `${at}: the address of a picture`);
-  }
-  return content;
+  return content.map((part) => {
+    const { type, text, image_url: image } = object(part, `${at}: a part of "content"`);
+    if (!PLAIN.includes(type)) throw new Error(`${at}: a part is of type ${show(type)}, not text or image_url`);
+    if (type === "text") return { type, text: string(text, `${at}: the text of a part`) };
+    const { detail } = object(image, `${at}: a picture`);
+    const more = typeof detail === "string" ? { detail } : {};
+    return { type, image_url: { url: string(image.url, `${at}: the address of a picture`), ...more } };
+  });
+}
+
+/** Whether there are more than `most` levels in `value`. */
+function deep(value, most) {
+  if (value === null || typeof value !== "object") return false;
+  return most === 0 || Object.values(value).some((one) => deep(one, most - 1));
 }
 
 function readCalls(calls, at) {
@@ -105,7 +119,7 @@ function readAnswer(plain, message) {
   const keep = (values, fits) => {
     for (const [name, value] of Object.entries(values)) if (fits(value)) kept[name] = value;
   };
-  keep({ started, first, ended }, Number.isFinite);
+  keep({ started, first, ended }, (one) => Number.isFinite(one) && one > 0);
   keep({ model, provider, finish }, (one) => typeof one === "string");
   keep({ usage }, (one) => one && typeof one === "object" && Number.isFinite(one.completion_tokens));
   return answerOf(message, kept);
@@ -113,9 +127,8 @@ function readAnswer(plain, message) {
 
 /** An answer that holds what `message` does: how text is shown as an answer that no server sent just now. */
 export function answerOf(message, more = {}) {
-  const { content, reasoning = "", tool_calls: calls = [] } = message;
-  const text = typeof content === "string" ? content : "";
-  const choice = { index: 0, content: text, reasoning, tool_calls: calls, refusal: "", logprobs: [] };
+  const { reasoning = "", tool_calls: calls = [] } = message;
+  const choice = { index: 0, content: textOf(message), reasoning, tool_calls: calls, refusal: "", logprobs: [] };
   return { choices: [{ ...choice, finish_reason: null }], ended: 1, ...more };
 }
 

@@ -20,7 +20,7 @@ export class Composer {
     this.text = area("", (text) => this.#write(text), {
       id: "prompt", placeholder: "Write a message", "aria-keyshortcuts": "Control+Enter",
     });
-    this.halt = press("Stop all", stopAll, { draw: "stop", class: "halt", title: "Esc" });
+    this.halt = press("Stop all", () => stopAll(app.session), { draw: "stop", class: "halt", title: "Esc" });
     const send = press("Send", () => app.send(), {
       draw: "send", class: "primary", title: "Ctrl+Enter", "aria-label": "Send",
     });

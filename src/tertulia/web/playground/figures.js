@@ -21,6 +21,8 @@ const HINTS = {
   unsupported_parameter: "Unset it in the settings, or choose another provider.",
 };
 
+const own = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+
 /** Whether `answer` is still being written. */
 export function running(answer) {
   return Boolean(answer.started) && !answer.ended && !answer.error;
@@ -79,7 +81,7 @@ function tokens(usage) {
 
 /** Who gave the answer, and how it ended. */
 export function origin(answer) {
-  const [kind, words] = FINISHES[answer.finish] ?? [];
+  const [kind, words] = own(FINISHES, answer.finish) ?? [];
   const tried = (answer.route ?? []).length;
   const asked = String(answer.request?.model ?? "").replace(/:[^:/]*$/, "");
   const other = answer.model && asked && answer.model !== asked;
@@ -118,9 +120,9 @@ export function troubles(answer) {
   const { error } = answer;
   const warnings = (answer.warnings ?? []).map((text) => h("p", { class: "notice warn small" }, text));
   if (!error) return warnings;
-  const hint = HINTS[error.code] ?? (error.status === 0 ? "Start it, or reload the page once it is back." : "");
+  const hint = own(HINTS, error.code) ?? (error.status === 0 ? "Start it, or reload the page once it is back." : "");
   const wait = error.retryAfter ? `It asks to wait ${error.retryAfter} s.` : "";
-  const about = [error.status || "", error.code ?? error.type ?? "", error.param ?? "", error.requestId ?? ""];
+  const about = [error.status === 200 ? "" : error.status || "", error.code ?? error.type ?? "", error.param ?? "", error.requestId ?? ""];
   return [
     ...warnings,
     h(

@@ -57,7 +57,8 @@ export function receive(element, take) {
     if (files(event.dataTransfer).length) take(files(event.dataTransfer));
   });
   element.addEventListener("paste", (event) => {
-    if (!files(event.clipboardData).length) return;
+    // What is copied out of a table or a letter is text, with a picture of it.
+    if (!files(event.clipboardData).length || event.clipboardData.types.includes("text/plain")) return;
     event.preventDefault();
     event.stopPropagation();
     take(files(event.clipboardData));

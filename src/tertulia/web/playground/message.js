@@ -59,8 +59,10 @@ export class MessageView {
     this.role.disabled = Boolean(message.pending);
     if (message.cut) message.answer ??= answerOf(message);
     const answered = message.role === "assistant" && Boolean(message.answer);
-    this.#answer = answered && !this.#editing ? answerView(message.answer) : null;
-    fill(this.#body, this.#answer ? this.#shown() : this.#fields());
+    if (!answered || this.#editing) {
+      this.#answer = null;
+      fill(this.#body, this.#fields());
+    } else if (this.#answer?.answer !== message.answer) fill(this.#body, this.#shown());
     this.#answer?.update();
     fill(this.#tools, message.pending ? null : this.#buttons(answered));
   }
@@ -70,11 +72,13 @@ export class MessageView {
   }
 
   #shown() {
+    this.#answer = answerView(this.message.answer, this.message.choice);
     const { element } = this.#answer;
     element.addEventListener("choice", ({ detail }) => {
       this.message.choice = detail.index;
       take(this.message);
-      this.acts.changed();
+      this.acts.drawn();
+      this.draw();
     });
     return [this.message.cut && h("p", { class: "notice small" }, CUT), element];
   }
@@ -86,7 +90,7 @@ export class MessageView {
     return [
       answered && tool("edit", `Edit ${said}`, () => (this.#editing ? this.#done() : this.#edit()), pressed),
       tool("copy", `Copy ${said}`, () => copy(textOf(message))),
-      message.role === "assistant" && tool("play", `Continue ${said}`, () => acts.goOn(message)),
+      goesOn(message) && tool("play", `Continue ${said}`, () => acts.goOn(message)),
       message.role !== "system" && tool("again", `Regenerate from ${said}`, () => acts.again(message)),
       tool("remove", `Delete ${said}`, () => acts.remove(message)),
       menu(`More for ${said}`, () => this.#items()),
@@ -216,6 +220,11 @@ export class MessageView {
     const text = area(JSON.stringify(this.message.tool_calls, null, 2), change, properties);
     return h("div", { class: "stack" }, text, wrong);
   }
+}
+
+/** Whether a message has an end behind which more can be said. */
+function goesOn({ role, tool_calls: calls }) {
+  return role === "assistant" && !calls?.length;
 }
 
 function readCalls(text) {

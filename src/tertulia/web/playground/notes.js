@@ -10,18 +10,20 @@ let timer = 0;
 export function offer(text, undo) {
   bar ??= document.body.appendChild(h("div", { class: "undo", role: "status" }));
   const take = () => {
-    hide();
+    dismiss();
     undo();
     say("It is back");
   };
   bar.replaceChildren(h("span", {}, text), h("button", { type: "button", on: { click: take } }, "Undo"));
   bar.hidden = false;
   clearTimeout(timer);
-  timer = setTimeout(hide, SHOWN);
+  timer = setTimeout(dismiss, SHOWN);
 }
 
-function hide() {
+/** Say it no longer: what could be taken back is no longer in sight. */
+export function dismiss() {
   clearTimeout(timer);
+  if (!bar) return;
   bar.hidden = true;
   bar.replaceChildren();
 }

@@ -8,7 +8,7 @@ import { Composer } from "/assets/playground/composer.js";
 import { receive } from "/assets/playground/images.js";
 import { listenKeys, showKeys } from "/assets/playground/keys.js";
 import { menu } from "/assets/playground/menu.js";
-import { offer } from "/assets/playground/notes.js";
+import { dismiss, offer } from "/assets/playground/notes.js";
 import { Panel } from "/assets/playground/panel.js";
 import { press } from "/assets/playground/press.js";
 import { running, stop, stopAll } from "/assets/playground/run.js";
@@ -16,7 +16,7 @@ import { Sender } from "/assets/playground/send.js";
 import { Sessions } from "/assets/playground/sessions.js";
 import { linked, share } from "/assets/playground/share.js";
 import { blank, copyChat, MOST_CHATS, newChat, newSession, title } from "/assets/playground/state.js";
-import { flush, list, listen, load, MOST, rescue, save, saveAll } from "/assets/playground/store.js";
+import { flush, list, listen, load, MOST, recall, remember, rescue, save, saveAll } from "/assets/playground/store.js";
 
 const CURRENT = "tertulia-session";
 const WIDE = matchMedia("(min-width: 1000px)");
@@ -33,6 +33,8 @@ const app = {
   changed, drafted, add, close, redraw, open, openId, fresh, leave, trouble,
 };
 let columns = [];
+let asked = null; // the session with the model that the address names
+let stale = false; // whether another tab has changed the session that is shown
 
 const name = h("input", {
   class: "name", "aria-label": "Name of this session", autocomplete: "off", maxLength: 200, on: { input: rename },
@@ -121,7 +123,8 @@ function rename() {
 /** Something of the session is another than it was, in `chat` if one is given: it is kept. */
 function changed(chat) {
   app.session.changed = Date.now();
-  sessionStorage.setItem(CURRENT, app.session.id);
+  remember("sessionStorage", CURRENT, app.session.id);
+  plain();
   save(app.session, title(app.session));
   entitle();
   if (chat) app.panel.changed(chat);
@@ -180,8 +183,11 @@ async function open(session) {
 
 function show(session) {
   flush();
+  if (session !== asked) plain();
+  dismiss();
+  stale = false;
   app.session = session;
-  sessionStorage.setItem(CURRENT, session.id);
+  remember("sessionStorage", CURRENT, session.id);
   columns = [];
   name.value = session.name;
   draw();
@@ -195,6 +201,20 @@ async function openId(id) {
   if (session) show(session);
   else trouble("This session is no longer kept in this browser.");
   app.sessions.draw();
+}
+
+/** Another tab changed the session `id`. Where that is the one shown here, it is read again when a person comes back. */
+function elsewhere(id) {
+  app.sessions.draw();
+  if (id !== app.session.id) return;
+  stale = true;
+  if (document.hasFocus()) trouble("Another tab changes this session, too: what is done last is kept.");
+}
+
+async function renew() {
+  if (!stale || running().some(({ session }) => session === app.session)) return;
+  const session = await load(app.session.id);
+  if (session && stale) show(session);
 }
 
 /** A new session with the models that are chosen now. */
@@ -217,7 +237,7 @@ async function leave() {
 function reveal(on) {
   app.sessions.element.hidden = !on;
   toggle.setAttribute("aria-expanded", String(on));
-  if (WIDE.matches) localStorage.setItem("tertulia-sessions", on ? "shown" : "hidden");
+  if (WIDE.matches) remember("localStorage", "tertulia-sessions", on ? "shown" : "hidden");
 }
 
 /** Say what is wrong until it is over or closed; "" takes it away. */
@@ -228,23 +248,33 @@ function trouble(message, kind = "warn") {
 
 // ---------------------------------------------------------------- the start
 
-/** What the address asks for: a link's session, or a model. The address is plain afterwards. */
-async function wished() {
-  const asked = new URLSearchParams(location.search);
-  const model = asked.get("modelId");
+/** The session that came by a link, or null. */
+async function followed() {
   try {
     const session = await linked();
     if (session) {
       await saveAll(session, title(session));
       trouble("This session came by a link. Nothing of it was sent: look it through before you run it.", "");
-      return session;
     }
+    return session;
   } catch (error) {
     trouble(error.message);
+    return null;
   } finally {
-    if (asked.has("modelId") || location.hash) history.replaceState(null, "", "/playground");
+    if (location.hash) history.replaceState(null, "", location.pathname + location.search);
   }
-  return model ? newSession([newChat(model, asked.get("provider") ?? "")]) : null;
+}
+
+/** A session with the model that the address names, or null. It goes on naming it until something else is here. */
+function wished() {
+  const query = new URLSearchParams(location.search);
+  const model = query.get("modelId");
+  asked = model ? newSession([newChat(model, query.get("provider") ?? "")]) : null;
+  return asked;
+}
+
+function plain() {
+  if (location.search) history.replaceState(null, "", "/playground");
 }
 
 async function begin() {
@@ -252,10 +282,11 @@ async function begin() {
   listen((message) => {
     if (message || full) trouble(message);
     full = Boolean(message);
-  }, () => app.sessions.draw());
+  }, elsewhere);
+  addEventListener("focus", renew);
   await rescue();
-  const last = sessionStorage.getItem(CURRENT) ?? (await list())[0]?.id;
-  const session = (await wished()) ?? (last && (await load(last)));
+  const last = recall("sessionStorage", CURRENT) ?? (await list())[0]?.id;
+  const session = (await followed()) ?? wished() ?? (last && (await load(last)));
   if (session) show(session);
   app.sessions.draw();
 }
@@ -274,14 +305,14 @@ function settled() {
 }
 
 frame();
-reveal(WIDE.matches && localStorage.getItem("tertulia-sessions") !== "hidden");
+reveal(WIDE.matches && recall("localStorage", "tertulia-sessions") !== "hidden");
 draw();
 listenKeys({
   send: app.send, fresh, compare: () => add(), focus: () => app.composer.focus(),
-  stop: () => (running().length ? stopAll() : false),
+  stop: () => stopAll(app.session),
 });
 addEventListener("hashchange", async () => {
-  const session = await wished();
+  const session = await followed();
   if (session) show(session);
 });
 await Promise.all([begin(), learn()]);

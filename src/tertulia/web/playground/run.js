@@ -1,7 +1,7 @@
 // Answers that are on their way: one a conversation, each by itself.
 
 import { body } from "/assets/playground/request.js";
-import { newMessage, settle, title } from "/assets/playground/state.js";
+import { newMessage, setText, settle, textOf, title } from "/assets/playground/state.js";
 import { save, saveAnswer } from "/assets/playground/store.js";
 import { blank, chat as ask, fold } from "/assets/shared/stream.js";
 
@@ -24,8 +24,11 @@ export function stop(chat) {
   close(run, new DOMException("stopped", "AbortError"));
 }
 
-export function stopAll() {
-  for (const { chat } of running()) stop(chat);
+/** End all answers of `session`; false if there are none on their way. */
+export function stopAll(session) {
+  const its = running().filter((run) => run.session === session);
+  for (const { chat } of its) stop(chat);
+  return its.length > 0;
 }
 
 /**
@@ -54,8 +57,10 @@ export function start(session, chat, heard, going = null) {
 /** An answer that goes on where `message` ends. */
 function seeded(asked, message) {
   const answer = blank(asked);
-  const delta = { content: typeof message.content === "string" ? message.content : "", reasoning: message.reasoning };
-  fold(answer, { kind: "chunk", chunk: { choices: [{ index: 0, delta }] }, at: 0 });
+  const delta = { content: textOf(message), reasoning: message.reasoning };
+  for (let index = 0; index < (asked.n ?? 1); index += 1) {
+    fold(answer, { kind: "chunk", chunk: { choices: [{ index, delta }] }, at: 0 });
+  }
   answer.response = blank().response;
   return answer;
 }
@@ -98,8 +103,10 @@ export function take(message) {
   const { choices } = message.answer;
   const choice = choices.find((one) => one.index === (message.choice ?? 0)) ?? choices[0];
   if (!choice) return;
-  message.content = choice.content;
+  setText(message, choice.content);
   if (choice.reasoning) message.reasoning = choice.reasoning;
-  if (!choice.tool_calls.length) return;
-  message.tool_calls = choice.tool_calls.map(({ id, type, function: f }) => ({ id, type, function: { ...f } }));
+  else delete message.reasoning;
+  const calls = choice.tool_calls.map(({ id, type, function: f }) => ({ id, type, function: { ...f } }));
+  if (calls.length) message.tool_calls = calls;
+  else delete message.tool_calls;
 }

@@ -54,8 +54,10 @@ export function setParts(message, parts) {
 export function title(session) {
   if (session.name) return session.name;
   for (const chat of session.chats) {
-    const first = chat.messages.find((message) => message.role === "user" && textOf(message).trim());
-    if (first) return textOf(first).trim().split("\n")[0].slice(0, 60);
+    for (const message of chat.messages) {
+      const words = message.role === "user" && /\S.{0,59}/u.exec(textOf(message))?.[0];
+      if (words) return words.trimEnd();
+    }
   }
   return "New session";
 }
@@ -73,6 +75,7 @@ export function copyChat(chat, last = null) {
   const copy = structuredClone({ ...chat, id: newId(), messages: chat.messages.slice(0, end) });
   for (const message of copy.messages) {
     message.id = newId();
+    if (message.pending) message.answer.ended ||= performance.now(); // no more will come of it here
     delete message.pending;
   }
   return copy;

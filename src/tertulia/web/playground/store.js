@@ -1,7 +1,7 @@
 // Sessions in this browser: IndexedDB, as they may hold pictures. What is being written when the page goes is put
 // into localStorage, which takes it at once, and is written from there the next time.
 
-import { rewrite } from "/assets/playground/state.js";
+import { rewrite, textOf } from "/assets/playground/state.js";
 
 const NAME = "tertulia";
 const RESCUE = "tertulia-rescue-";
@@ -17,13 +17,31 @@ const pending = new Map();
 const writing = new Set();
 const channel = "BroadcastChannel" in window ? new BroadcastChannel(NAME) : null;
 
+/** What stands under `key` in this browser's "localStorage" or "sessionStorage"; null where it keeps nothing. */
+export function recall(kind, key) {
+  try {
+    return globalThis[kind].getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/** Have it stand there, where the browser keeps anything. */
+export function remember(kind, key, value) {
+  try {
+    globalThis[kind].setItem(key, value);
+  } catch {
+    // it is forgotten with the page
+  }
+}
+
 /**
- * Be told of trouble with the storage (`trouble(message)`, "" when it is over) and of what another tab changed
- * (`changed()`).
+ * Be told of trouble with the storage (`trouble(message)`, "" when it is over) and of a session that another tab
+ * changed (`changed(id)`).
  */
 export function listen(trouble, changed) {
   tell = trouble;
-  channel?.addEventListener("message", changed);
+  channel?.addEventListener("message", ({ data }) => changed(data));
   addEventListener("pagehide", leave);
   document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && flush());
 }
@@ -77,7 +95,7 @@ export async function load(id) {
       byId.delete(message.id);
     }
     const left = [...byId.keys()];
-    if (left.length) await attempt((transaction) => left.forEach((key) => answersOf(transaction).delete(key)));
+    if (left.length) await attempt(id, (transaction) => left.forEach((key) => answersOf(transaction).delete(key)));
     return session;
   } catch {
     return null;
@@ -85,8 +103,11 @@ export async function load(id) {
 }
 
 function restore(message, answer) {
-  if (answer) message.answer = answer;
-  if (answer && message.edited) rewrite(message);
+  if (answer && message.role === "assistant") {
+    message.answer = answer;
+    const said = answer.choices.find((one) => one.index === (message.choice ?? 0)) ?? answer.choices[0];
+    if (message.edited || textOf(message) !== (said?.content ?? "")) rewrite(message);
+  }
   if (!message.pending) return;
   delete message.pending;
   message.cut = true;
@@ -107,7 +128,7 @@ export async function flush() {
   pending.clear();
   if (!entries.length) return;
   entries.forEach((entry) => writing.add(entry));
-  await attempt((transaction) => {
+  await attempt(entries.map(({ session }) => session.id), (transaction) => {
     for (const { session, called } of entries) put(transaction, light(session), called);
   });
   entries.forEach((entry) => writing.delete(entry));
@@ -115,7 +136,7 @@ export async function flush() {
 
 /** Keep what came as the answer in `message`, once and for all. */
 export async function saveAnswer(session, message) {
-  await attempt((transaction) => answersOf(transaction).put(kept(session, message)));
+  await attempt(session.id, (transaction) => answersOf(transaction).put(kept(session, message)));
 }
 
 /** Keep all of `session` now, its answers too. */
@@ -123,7 +144,7 @@ export async function saveAll(session, called) {
   pending.delete(session.id);
   const entry = { session, called };
   writing.add(entry);
-  await attempt((transaction) => {
+  await attempt(session.id, (transaction) => {
     put(transaction, light(session), called);
     const answers = answersOf(transaction);
     for (const message of session.chats.flatMap((chat) => chat.messages)) {
@@ -136,7 +157,7 @@ export async function saveAll(session, called) {
 /** Forget a session. */
 export async function drop(id) {
   pending.delete(id);
-  await attempt((transaction) => {
+  await attempt(id, (transaction) => {
     transaction.objectStore("heads").delete(id);
     transaction.objectStore("sessions").delete(id);
     const keys = answersOf(transaction).index("session").getAllKeys(id);
@@ -158,10 +179,10 @@ function brief(part) {
   return { ...part, image_url: { ...part.image_url, url: `${url.slice(0, 40)}… (${url.length} characters)` } };
 }
 
-async function attempt(act) {
+async function attempt(ids, act) {
   try {
     await within("readwrite", act);
-    channel?.postMessage("changed");
+    for (const id of [ids].flat()) channel?.postMessage(id);
     tell("");
   } catch (error) {
     tell(error.name === "QuotaExceededError"
@@ -190,27 +211,29 @@ function leave() {
   if (!pending.size && !writing.size) return;
   const rescued = [...writing, ...pending.values()].map(({ session, called }) => ({ session: light(session), called }));
   const text = JSON.stringify(rescued);
-  if (text.length < RESCUED) {
-    try {
-      localStorage.setItem(RESCUE + Date.now(), text);
-    } catch {
-      // What follows may still be in time.
-    }
-  }
-  flush();
+  if (text.length < RESCUED) remember("localStorage", RESCUE + Date.now(), text);
+  flush(); // that may still be in time, too
 }
 
 /** Write what was not written when a page went. Call it before anything is loaded. */
 export async function rescue() {
-  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(RESCUE)).sort()) {
+  for (const key of rescued()) {
     const kept = JSON.parse(localStorage.getItem(key));
     localStorage.removeItem(key);
     for (const { session, called } of kept) await newer(session, called);
   }
 }
 
+function rescued() {
+  try {
+    return Object.keys(localStorage).filter((one) => one.startsWith(RESCUE)).sort();
+  } catch {
+    return []; // nothing is kept
+  }
+}
+
 async function newer(session, called) {
-  await attempt((transaction) => {
+  await attempt(session.id, (transaction) => {
     const there = transaction.objectStore("sessions").get(session.id);
     there.onsuccess = () => {
       if (!there.result || there.result.changed <= session.changed) put(transaction, session, called);

@@ -129,7 +129,7 @@ function keyword(name, value, path, root, depth) {
   }
   if (SINGLE.includes(name)) return walk(value, path, root, depth);
   if (name === "$ref") return reference(value, path, root);
-  const [fits, wanted] = RULES[name] ?? [];
+  const [fits, wanted] = Object.hasOwn(RULES, name) ? RULES[name] : [];
   return fits && !fits(value) ? `${path} must be ${wanted}, not ${show(value)}` : "";
 }
 
