@@ -220,3 +220,27 @@ async def test_what_the_server_says_instead_of_its_description_stands_where_the_
 async def test_a_fragment_that_leads_nowhere_hinders_nothing(page: Page, site: Site, fragment: str):
     await shown(page, site, fragment)
     await expect(page.locator(".snippet .code-block")).to_have_count(2)
+
+
+async def test_a_token_in_the_place_of_its_variable_is_refused_and_kept_nowhere(page: Page, site: Site):
+    secret = "hf_" + "aB3" * 11
+    await shown(page, site)
+    code = page.locator("#code .card").first
+    await code.get_by_text("Settings", exact=True).click()
+    await code.get_by_label("Token variable").fill(secret)
+    await code.get_by_label("Token variable").press("Enter")
+    await expect(code.get_by_role("alert")).to_contain_text("not a token itself")
+    await code.get_by_role("button", name="cURL").click()
+    assert secret not in await page.evaluate("JSON.stringify({ ...localStorage, ...sessionStorage }) + location.href")
+    await code.get_by_label("Token variable").fill("MY_TOKEN")
+    await code.get_by_label("Token variable").press("Enter")
+    await expect(code.locator(".snippet pre")).to_contain_text("MY_TOKEN")
+    await shown(page, site)
+    await expect(code.locator(".snippet pre")).to_contain_text("MY_TOKEN")
+
+
+async def test_code_asks_the_server_where_the_page_was_had(page: Page, site: Site):
+    """As behind a proxy that ends TLS: the server itself can't know the scheme."""
+    async with page.expect_request("**/api/snippets") as asked:
+        await page.goto(f"{site.url}/docs")
+    assert (await asked.value).post_data_json["settings"]["base_url"] == f"{site.url}/v1"

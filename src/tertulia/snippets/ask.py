@@ -10,7 +10,9 @@ from tertulia.snippets.table import HUGGING_FACE, POLICIES, PROVIDERS, TAKEN, Ro
 
 BILL_TO = "X-HF-Bill-To"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_ADDRESS = re.compile(r"https?://[^\s/?#\\\"'`<>]+[^\s?#\\\"'`<>]*")
+_TOKEN = re.compile(r"(?:hf|sk|gsk|r8|nvapi|tgp)_[A-Za-z0-9_]{16,}")
+"""A token itself, which would do as a name."""
+_ADDRESS = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^\s/?#\\\"'`<>{}\[\]]+)[^\s?#\\\"'`<>{}\[\]]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OWN = ("huggingface_hub", "huggingface")
 
@@ -56,7 +58,7 @@ def check(settings: Settings, provider: str = "") -> Settings:
     if address and (len(address) > 2000 or not address.isprintable() or not _ADDRESS.fullmatch(address)):
         raise _wrong("settings.base_url", "an address such as http://127.0.0.1:8080/v1")
     token = settings.token.strip() or "HF_TOKEN"
-    if not _VARIABLE.fullmatch(token):
+    if not _VARIABLE.fullmatch(token) or _TOKEN.fullmatch(token):
         # Not repeated: somebody may have put the token itself here.
         raise _wrong("settings.token", "the name of an environment variable such as HF_TOKEN, not a token itself")
     bill_to = settings.bill_to.strip()

@@ -44,6 +44,7 @@ export function snippetPanel(getBody, { provider, settings = true } = {}) {
   const place = h("div", { class: "snippet", "aria-busy": "true" }, h("p", { class: "faint" }, "Loading the code ..."));
   let snippets = [];
   let asked = 0;
+  let taken = choice.settings; // by the server: a token in the place of its variable is not kept
 
   const draw = () => {
     const here = snippets.filter((one) => one.language === choice.language);
@@ -59,17 +60,19 @@ export function snippetPanel(getBody, { provider, settings = true } = {}) {
     );
     fill(install, chosen?.install && codeBlock(chosen.install, "shell", { label: "install" }));
     fill(place, chosen && codeBlock(chosen.code, chosen.highlight, { label: LANGUAGES[chosen.language] }));
-    keep(choice);
+    keep({ ...choice, settings: taken });
   };
   const refresh = async () => {
     const turn = (asked += 1);
     place.setAttribute("aria-busy", "true");
     try {
       const from = typeof provider === "function" ? provider() : provider;
-      const body = { request: getBody(), settings: filled(choice.settings), ...(from ? { provider: from } : {}) };
+      const here = { base_url: `${location.origin}/v1` }; // the server can't know it behind a proxy that ends TLS
+      const chosen = filled(choice.settings);
+      const body = { request: getBody(), settings: { ...here, ...chosen }, ...(from ? { provider: from } : {}) };
       const told = await get("/api/snippets", { method: "POST", body });
       if (turn !== asked) return;
-      snippets = told.snippets;
+      [snippets, taken] = [told.snippets, chosen];
       draw();
     } catch (error) {
       if (turn === asked) fill(place, h("p", { class: "error", role: "alert" }, error.message));
@@ -117,7 +120,6 @@ function settingsOf(id, choice, refresh) {
   const fields = SETTINGS.map(([name, label, hint]) => {
     const change = ({ target }) => {
       choice.settings[name] = target.value.trim();
-      keep(choice);
       refresh();
     };
     return h(
