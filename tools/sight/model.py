@@ -250,6 +250,18 @@ def aid(model: Sight, seen: Tensor, truth: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def aided(model: Sight, batch: dict[str, Tensor]) -> list[float]:
+    """The share of patches that show something of which each aid says what."""
+    seen = model.see(batch["pixels"])
+    shares = []
+    for row, head in enumerate(model.aids):
+        truth = batch["truth"][:, row].flatten(1)
+        good = (head(seen).argmax(-1) == truth)[truth > 0]
+        shares.append(round(float(good.float().mean()), 3))
+    return shares
+
+
+@torch.no_grad()
 def right(model: Sight, batch: dict[str, Tensor]) -> Tensor:
     """[n] bool: the rows whose answer tokens are all the likeliest."""
     said, wanted, rows = answers(model, model.see(batch["pixels"]), batch)
