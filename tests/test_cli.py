@@ -216,6 +216,7 @@ class TestServe:
         for part in (
             "Tertulia answers at http://127.0.0.1:8099/v1 with org/first",
             "curl http://127.0.0.1:8099/v1/chat/completions -H 'Content-Type: application/json' -d '{\"messages\"",
+            "  http://127.0.0.1:8099    in a browser",
             'OpenAI(base_url="http://127.0.0.1:8099/v1", api_key="none")',
             "tertulia chat --url http://127.0.0.1:8099/v1\n",
         ):

@@ -1,12 +1,14 @@
 """The dialog in which a page asks for a token."""
 
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from gateway import Site, Start
+from gateway import MODEL, Site, Start
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -139,3 +141,19 @@ async def test_every_page_that_needs_a_token_asks_once_and_lives_on_without(page
         await expect(page.get_by_role("heading", level=1)).to_be_attached()
         await page.wait_for_load_state("networkidle")
         await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/models", f"/models/{MODEL}", "/docs"])
+async def test_where_a_token_is_missing_or_lacks_something_another_can_be_used(page: Page, locked: Site, path: str):
+    admin, asks = await locked.ledger.new("root", ("admin",)), await locked.ledger.new("ana")
+    await page.goto(locked.url + path)
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_role("alert")).to_contain_text("a token is needed")
+    for label, secret in (("Use a token", admin), ("Use another token", asks)):
+        await page.get_by_role("alert").get_by_role("button", name=label).click()
+        await page.get_by_role("dialog").get_by_label("Token").fill(secret)
+        await page.keyboard.press("Enter")
+        if secret == admin:
+            await expect(page.get_by_role("alert")).to_contain_text("this token lacks the permission inference")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await expect(page.get_by_text(re.compile("^Loading "))).to_have_count(0)

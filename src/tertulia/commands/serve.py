@@ -128,6 +128,7 @@ def _announce(address: str, config: "Config") -> None:
     print(
         f"Tertulia answers at {address}/v1{who}\n\nTry it:\n"
         f"  curl {address}/v1/chat/completions -H 'Content-Type: application/json'{token} -d '{question}'\n"
+        f"  {address}    in a browser: the playground, models, docs\n"
         f'  OpenAI(base_url="{address}/v1", api_key="{key}")    in Python, with the openai package\n'
         f"  {_own_name()} chat --url {address}/v1{' --token TOKEN' if token else ''}\n\nCtrl-C stops it.",
         flush=True,

@@ -4,6 +4,7 @@ import { get } from "/assets/shared/api.js";
 import { fill, h } from "/assets/shared/dom.js";
 import { context } from "/assets/shared/format.js";
 import { snippetPanel } from "/assets/shared/snippets.js";
+import { trouble } from "/assets/shared/trouble.js";
 import { para } from "/assets/docs/prose.js";
 
 const PICTURE = "https://cdn.britannica.com/61/93061-050-99147DCE/Statue-of-Liberty-Island-New-York-Bay.jpg";
@@ -18,11 +19,11 @@ export async function models(places, policies) {
     known = (await get("/api/catalog")).models.map((one) => ({ ...one, input: one.input ?? [], providers: one.providers ?? [] }));
     fill(places.models, recommended(known));
   } catch (error) {
-    const shut = error.status === 401; // the code would only be asked for in vain
-    for (const one of shut ? [places.models, places.text, places.image] : [places.models]) {
-      fill(one, h("p", { class: "error", role: "alert" }, error.message));
+    fill(places.models, trouble(error, () => models(places, policies)));
+    if (error.status === 401 || error.status === 403) { // the code would only be asked for in vain
+      for (const one of [places.text, places.image]) fill(one, h("p", { class: "faint" }, "It takes a token, too."));
+      return;
     }
-    if (shut) return;
   }
   fill(places.text, example("text", known, policies));
   fill(places.image, example("image", known.filter(sees), policies));

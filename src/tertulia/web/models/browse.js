@@ -3,6 +3,7 @@
 import { get } from "/assets/shared/api.js";
 import { fill, h, icon } from "/assets/shared/dom.js";
 import { number } from "/assets/shared/format.js";
+import { trouble } from "/assets/shared/trouble.js";
 import { whole } from "/assets/models/facts.js";
 import { active, filterPanel } from "/assets/models/filters.js";
 import { modelList } from "/assets/models/list.js";
@@ -48,8 +49,7 @@ async function load(page) {
       page.count.textContent = "Loading the models ...";
       load(page);
     };
-    fill(page.note, h("div", { class: "error row apart", role: "alert" }, error.message,
-      h("button", { type: "button", on: { click: again } }, "Try again")));
+    fill(page.note, trouble(error, again));
   }
 }
 

@@ -5,6 +5,7 @@ import { codeBlock } from "/assets/shared/code.js";
 import { copy, fill, h, tool } from "/assets/shared/dom.js";
 import { bytes, number, word } from "/assets/shared/format.js";
 import { snippetPanel } from "/assets/shared/snippets.js";
+import { trouble } from "/assets/shared/trouble.js";
 import { checks } from "/assets/models/checks.js";
 import { local, parameters, path, playground, sees, warm, whole } from "/assets/models/facts.js";
 import { chips, where } from "/assets/models/list.js";
@@ -28,6 +29,7 @@ export async function model(main, id) {
     fill(title, h("h1", {}, entry.id), tool("copy", "Copy the id", () => copy(entry.id)));
     fill(body, head(entry), missing(entry), facts(entry), providers(entry), code(entry), pull(entry), checks(entry));
   } catch (error) {
+    if (error.status !== 404) return void fill(body, trouble(error, () => model(main, id)));
     fill(body, h("p", { class: "error", role: "alert" }, error.message),
       h("p", {}, h("a", { href: `/models?${new URLSearchParams({ search: id.split("/").pop() })}` }, "Search for it"),
         " among the models that are known here."));

@@ -3,7 +3,7 @@
 import "/assets/shared/theme.js";
 import { get } from "/assets/shared/api.js";
 import { h, fill } from "/assets/shared/dom.js";
-import { askToken, token } from "/assets/shared/token.js";
+import { trouble } from "/assets/shared/trouble.js";
 import { span } from "/assets/status/figures.js";
 import { models } from "/assets/status/models.js";
 import { providers } from "/assets/status/providers.js";
@@ -74,13 +74,6 @@ function fail(error) {
   const refused = error.status === 401 || error.status === 403;
   if (!seen) when.textContent = "";
   for (const part of parts) part.wait?.();
-  fill(note, h("div", { class: "error stack", role: "alert" }, h("span", {}, error.message),
-    h("div", { class: "row" },
-      refused && h("button", { type: "button", on: { click: other } }, token() ? "Use another token" : "Use a token"),
-      h("button", { type: "button", on: { click: look } }, "Try again"))));
+  fill(note, trouble(error, look));
   return refused ? 0 : LATER;
-
-  async function other() {
-    if (await askToken(error.message)) look();
-  }
 }

@@ -1,7 +1,6 @@
 // What the door does, in words; and what to say where somebody is not let in.
 
 import { h } from "/assets/shared/dom.js";
-import { askToken, token } from "/assets/shared/token.js";
 
 const WORDS = {
   open: "Nobody needs a token yet: whatever runs on this machine may ask. As soon as there is one token, every " +
@@ -21,16 +20,4 @@ export function orphaned(would) {
   return would && h("p", { class: "notice warn", role: "status" },
     "Then no token would have the permission admin: nobody could see this page or the status, or make another token " +
     "here. On the machine that serves, ", h("code", {}, "tertulia token new NAME --permission admin"), " still makes one.");
-}
-
-/** What went wrong, with what may help; `again` is called where that is to be tried. */
-export function trouble(error, again) {
-  const refused = error.status === 401 || error.status === 403;
-  const other = async () => {
-    if (await askToken(error.message)) again();
-  };
-  return h("div", { class: "error stack", role: "alert" }, h("span", {}, error.message),
-    h("div", { class: "row" },
-      refused && h("button", { type: "button", on: { click: other } }, token() ? "Use another token" : "Use a token"),
-      h("button", { type: "button", on: { click: again } }, "Try again")));
 }

@@ -4,7 +4,8 @@ import { ask, get } from "/assets/shared/api.js";
 import { fill, h, say } from "/assets/shared/dom.js";
 import { age, money, number } from "/assets/shared/format.js";
 import { dropToken, token } from "/assets/shared/token.js";
-import { notice, orphaned, trouble } from "/assets/tokens/door.js";
+import { trouble } from "/assets/shared/trouble.js";
+import { notice, orphaned } from "/assets/tokens/door.js";
 
 const STATES = { live: "good", expired: "warn", revoked: "" };
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });

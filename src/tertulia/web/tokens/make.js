@@ -3,7 +3,8 @@
 import { ask, get } from "/assets/shared/api.js";
 import { copy, fill, h } from "/assets/shared/dom.js";
 import { keepToken } from "/assets/shared/token.js";
-import { notice, orphaned, trouble } from "/assets/tokens/door.js";
+import { trouble } from "/assets/shared/trouble.js";
+import { notice, orphaned } from "/assets/tokens/door.js";
 
 const HELP = {
   inference: "ask models: chats, the list of models",
