@@ -177,9 +177,9 @@ def tokens(name: str, count: int) -> list[int]:
     return [int(value) for value in bits(f"{name} tokens", count) % np.uint64(VOCAB - len(SPECIALS))]
 
 
-def tensors(name: str) -> dict[str, np.ndarray]:
+def tensors(name: str, config: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
     """The weights of the model `name` in float32, under the names they have in a Hugging Face checkpoint."""
-    config = CONFIGS[name]
+    config = config or CONFIGS[name]
     hidden, inner, vocab = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     head = config.get("head_dim", hidden // heads)

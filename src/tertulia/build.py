@@ -173,7 +173,9 @@ async def local(config: Config, model: str) -> "Engine":
     if installed is None:
         raise StoreError(f"{model} is not installed; `tertulia pull {model}` fetches it")
     memory.check_memory(installed, config.engine.kv, config.engine.weights)
-    return await Engine.load(installed.folder, name=installed.id, digest=installed.sha256, settings=config.engine)
+    return await Engine.load(
+        installed.folder, name=installed.id, digest=installed.sha256, settings=config.engine, images=config.images
+    )
 
 
 class Line(Remote):

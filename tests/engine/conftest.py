@@ -8,11 +8,13 @@ import gguf
 import numpy as np
 import pytest
 
+import seeing
 import tiny
 from tertulia import config
+from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.checkpoint import open_checkpoint
 from tertulia.engine.engine import Engine
-from tertulia.engine.model import BLOCK, Batch, Model
+from tertulia.engine.model import Model
 
 MEBI = 1 << 20
 
@@ -24,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     @cache
     def write(name: str) -> Path:
-        tiny.write(name, root / name)
+        (seeing if name in seeing.TEMPLATES else tiny).write(name, root / name)
         return root / name
 
     return write

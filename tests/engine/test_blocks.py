@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tertulia.engine.batch import BLOCK
 from tertulia.engine.blocks import Blocks, digests
-from tertulia.engine.model import BLOCK
 
 
 class Pool(RuleBasedStateMachine):

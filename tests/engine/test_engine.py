@@ -10,7 +10,7 @@ import pytest
 from msgspec import UNSET
 
 from asking import LONG, Start, ask, first, request, said, stream, whole
-from tertulia.engine.model import BLOCK, Batch
+from tertulia.engine.batch import BLOCK, Batch
 from tertulia.errors import Busy, ContextOverflow, EngineFault, TertuliaError
 from tertulia.fold import fold
 from tertulia.types import Chunk

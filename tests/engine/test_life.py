@@ -9,7 +9,7 @@ import pytest
 
 from asking import Start, request, stream
 from tertulia import config
-from tertulia.engine.model import Batch
+from tertulia.engine.batch import Batch
 from tertulia.fold import Fold
 from tertulia.net import Net
 from tertulia.providers.remote import Remote

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from openvino import opset13 as op
 
 import tiny
+from tertulia.engine.batch import BLOCK, FEW, Batch, pieces
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
-from tertulia.engine.model import BLOCK, FEW, Batch, Model, _allocate, _attention, _input, _pieces
+from tertulia.engine.model import Model, _allocate, _attention, _input
 
 FAMILIES = Path(__file__).parents[1] / "data" / "families"
 Feed = Callable[..., np.ndarray]
@@ -170,14 +171,19 @@ def test_a_pass_in_pieces_is_the_same_rows_with_no_prompt_left_one_token(parts: 
         block_begins=block_begins,
         sampled=(begins[1:] - 1).astype(np.int64),
         longest=max(before + length for before, length in zip(past, lengths, strict=True)),
+        places=rows[::3],
+        seen=np.repeat(rows[::3, None], 2, 1).astype(np.float32),
     )
     read = dict.fromkeys(range(len(parts)), 0)
-    pieces = _pieces(whole)
+    cut = pieces(whole)
     for name in ("tokens", "positions"):
-        np.testing.assert_array_equal(np.concatenate([getattr(piece, name) for piece in pieces]), getattr(whole, name))
-    sampled = [piece.tokens[piece.sampled] for piece in pieces]
+        np.testing.assert_array_equal(np.concatenate([getattr(piece, name) for piece in cut]), getattr(whole, name))
+    sampled = [piece.tokens[piece.sampled] for piece in cut]
     np.testing.assert_array_equal(np.concatenate(sampled), whole.sampled)
-    for piece in pieces:
+    seen = [piece.seen[:, 0] for piece in cut if piece.seen is not None]
+    np.testing.assert_array_equal(np.concatenate([piece.tokens[piece.places] for piece in cut]), whole.places)
+    np.testing.assert_array_equal(np.concatenate(seen), whole.places)
+    for piece in cut:
         assert 0 < len(piece.tokens) <= FEW
         for place, before in enumerate(piece.past):
             begin, end = piece.begins[place : place + 2]

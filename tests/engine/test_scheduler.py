@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.blocks import Blocks
-from tertulia.engine.model import BLOCK, Batch
 from tertulia.engine.sampler import Params
 from tertulia.engine.scheduler import Pace, Pass, Scheduler, Sequence
 

@@ -1,7 +1,7 @@
 """What a request asks of the engine: its fields checked against the model, its defaults filled in."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from tertulia.engine.grammar import Grammar, Grammars
 from tertulia.engine.parse import Parser, Patterns
 from tertulia.engine.sampler import History, Params, choice_seed
 from tertulia.engine.scheduler import Sequence
+from tertulia.engine.sight import Sight
 from tertulia.engine.template import Template, continues
 from tertulia.engine.tokens import Tokens
 from tertulia.engine.trial import PATIENCE
+from tertulia.engine.view import View
 from tertulia.errors import BadRequest, ContextOverflow
 from tertulia.types import ChatRequest
 
@@ -37,11 +39,13 @@ EFFORTS = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192}
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A request as the model reads it: ``ids``, and whether they end inside a thinking block (``opened``)."""
+    """A request as the model reads it: ``ids``, whether they end inside a thinking block (``opened``), and the pictures
+    in it (``views``)."""
 
     ids: list[int]
     opened: bool
     warnings: list[str]
+    views: list[View] = field(default_factory=list[View])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Plan:
         """The ``index``-th choice, at its beginning. ``prefixes`` are the prompt's digests, where they are known."""
         seen = np.unique(np.array(self.prompt.ids, np.int64)) if self.params[index].repetition != 1 else None
         history = History() if seen is None else History(seen)
-        sequence = Sequence(self.prompt.ids, self.params[index], history, prefixes=prefixes)
+        sequence = Sequence(self.prompt.ids, self.params[index], history, prefixes=prefixes, views=self.prompt.views)
         walk = self.grammar.begin() if self.grammar else None
         parser = Parser(self.patterns, self.prompt.opened) if self.patterns else None
         return Choice(index, sequence, self.limits, tokens, walk, parser, self.shown, leap)
@@ -70,10 +74,17 @@ class Plan:
 
 class Asker:
     """Plans requests for one model of ``context`` tokens. ``named`` is the format of its calls, where its template
-    isn't to say."""
+    isn't to say; ``sight`` puts pictures into the prompts of a model that sees."""
 
     def __init__(
-        self, tokens: Tokens, checkpoint: Checkpoint, context: int, *, named: str = "", care: bool = True
+        self,
+        tokens: Tokens,
+        checkpoint: Checkpoint,
+        context: int,
+        *,
+        named: str = "",
+        care: bool = True,
+        sight: Sight | None = None,
     ) -> None:
         self._tokens = tokens
         self._vocabulary = checkpoint.shape.vocabulary
@@ -81,7 +92,9 @@ class Asker:
         self._defaults = checkpoint.defaults
         self._context = context
         source = checkpoint.template or PLAIN_TEMPLATE
-        self._template = Template(source, checkpoint.special, tools=checkpoint.tool_template, care=care)
+        self._sight = sight
+        word = sight.word if sight else ""
+        self._template = Template(source, checkpoint.special, tools=checkpoint.tool_template, care=care, image=word)
         self._format = find_format(checkpoint.tool_template or source, named)
         if not self._template.knows_tools and not named:
             self._format = self._format.with_envelope()
@@ -160,6 +173,9 @@ class Asker:
                 if not text.rstrip().endswith(thinking.end):
                     text = f"{text.rstrip() if opened else text + thinking.begin}\n\n{thinking.end}\n\n"
                 opened = False
+        if self._sight and (shown := await self._sight.load(request)):
+            ids, views = await asyncio.to_thread(self._sight.encode, text, shown)
+            return Encoded(ids, opened, rendered.warnings, views)
         encode = self._tokens.encode
         ids = encode(text) if len(text) < 20_000 else await asyncio.to_thread(encode, text)
         return Encoded(ids, opened, rendered.warnings)

@@ -10,7 +10,8 @@ from collections.abc import Sequence as Items
 
 import numpy as np
 
-from tertulia.engine.model import BLOCK
+from tertulia.engine.batch import BLOCK
+from tertulia.engine.view import View
 
 
 class Blocks:
@@ -70,14 +71,22 @@ class Blocks:
         return found
 
 
-def digests(tokens: Items[int]) -> list[bytes]:
-    """For each full block of ``tokens`` the digest of all up to its end, each made from the last. A cryptographic one:
-    nobody finds two prompts that share a block by mistake."""
+def digests(tokens: Items[int], views: Items[View] = ()) -> list[bytes]:
+    """For each full block of ``tokens`` the digest of all up to its end, each made from the last, pictures included. A
+    cryptographic one: nobody finds two prompts that share a block by mistake."""
     whole = len(tokens) // BLOCK * BLOCK
     rows = np.asarray(tokens[:whole], np.int64).reshape(-1, BLOCK)
     chain: list[bytes] = []
     digest = b""
-    for row in rows:
-        digest = hashlib.blake2b(digest + row.tobytes(), digest_size=16).digest()
+    for place, row in enumerate(rows):
+        begin = place * BLOCK
+        seen = [_mark(view, begin) for view in views if view.between(begin, begin + BLOCK)]
+        digest = hashlib.blake2b(b"".join([digest, row.tobytes(), *seen]), digest_size=16).digest()
         chain.append(digest)
     return chain
+
+
+def _mark(view: View, begin: int) -> bytes:
+    """What of a picture stands in the block that begins there: which, from which of its rows on, and at what places."""
+    inside = view.between(begin, begin + BLOCK)
+    return view.digest + inside.start.to_bytes(8) + (view.places[inside.start : inside.stop] - begin).tobytes()

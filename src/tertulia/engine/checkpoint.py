@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tertulia import gguf
+from tertulia.engine.vision import FAMILIES as SEEING
+from tertulia.engine.vision import Vision, read_vision
 from tertulia.engine.weights import Codes, Floats, Weight, bfloat16, decode, quantise
 from tertulia.errors import StoreError
 
@@ -45,7 +47,8 @@ class Shape:
 class Checkpoint:
     """An opened model. ``weight(name)`` decodes one tensor, or gives None where the model has none of that name; names
     are ``embed``, ``norm``, ``head`` and, for each layer N, ``N.q``, ``N.q.bias``, ``N.attention_norm`` ...
-    ``N.down``. ``tool_template`` is the chat template for requests with tools, where it is another."""
+    ``N.down``. ``tool_template`` is the chat template for requests with tools, where it is another. A model that sees
+    has ``vision``, and weights called ``vision.patch``, ``vision.positions``, ``vision.N.q`` ... ``connector``."""
 
     shape: Shape
     weight: Callable[[str], Weight | None]
@@ -57,6 +60,7 @@ class Checkpoint:
     tokenizer: Path | None = None
     special: dict[str, str] = field(default_factory=dict[str, str])
     tool_template: str = ""
+    vision: Vision | None = None
 
 
 def open_checkpoint(folder: Path, weights: str = "int8") -> Checkpoint:
@@ -79,7 +83,8 @@ def open_checkpoint(folder: Path, weights: str = "int8") -> Checkpoint:
 
 def _family(name: str) -> str:
     if name not in FAMILIES:
-        raise StoreError(f"models of the family '{name}' are not built here; those of {', '.join(FAMILIES)} are")
+        known = ", ".join(FAMILIES + SEEING)
+        raise StoreError(f"models of the family '{name}' are not built here; those of {known} are")
     return name
 
 
@@ -197,10 +202,46 @@ _HUB_NAMES = {
     "down": "mlp.down_proj.weight",
 }
 _HUB_TOP = {"embed": "model.embed_tokens.weight", "norm": "model.norm.weight", "head": "lm_head.weight"}
+_SIGHT_NAMES = {
+    "attention_norm": "layer_norm1",
+    "q": "self_attn.q_proj",
+    "k": "self_attn.k_proj",
+    "v": "self_attn.v_proj",
+    "o": "self_attn.out_proj",
+    "mlp_norm": "layer_norm2",
+    "up": "mlp.fc1",
+    "down": "mlp.fc2",
+}
+_SIGHT_TOP = {
+    "vision.patch": "model.vision_model.embeddings.patch_embedding",
+    "vision.positions": "model.vision_model.embeddings.position_embedding",
+    "vision.norm": "model.vision_model.post_layernorm",
+    "connector": "model.connector.modality_projection.proj",
+}
+_TEXT = {"rms_norm_eps": 1e-5, "vocab_size": 32000, "max_position_embeddings": 2048, "model_type": "llama"}
+"""What the text half of a model that sees is by default: its settings may leave that out."""
+
+
+def _hub_name(name: str, root: str) -> str:
+    """What a tensor is called in a Hub repository; ``root`` is the prefix of the text model's names."""
+    if name.startswith(("vision.", "connector")):
+        stem, end = (name[:-5], "bias") if name.endswith(".bias") else (name, "weight")
+        if stem in _SIGHT_TOP:
+            return f"{_SIGHT_TOP[stem]}.{end}"
+        _, layer, part = stem.split(".")
+        return f"model.vision_model.encoder.layers.{layer}.{_SIGHT_NAMES.get(part)}.{end}"
+    layer, _, rest = name.partition(".")
+    known = _HUB_TOP.get(name) or f"model.layers.{layer}.{_HUB_NAMES.get(rest)}"
+    return known if name == "head" else root + known.removeprefix("model.")
 
 
 def _from_folder(folder: Path, weights: str) -> Checkpoint:
-    config = _json(folder / "config.json")
+    whole = config = _json(folder / "config.json")
+    sees = whole["model_type"] in SEEING
+    if sees:
+        config = _TEXT | whole["text_config"]
+        config["model_type"] = "llama" if config["model_type"] == "vllama3" else config["model_type"]
+        config["tie_word_embeddings"] = whole.get("tie_word_embeddings")
     tensors = {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in _tensors(path)}
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     head_size = config.get("head_dim") or hidden // heads
@@ -223,11 +264,12 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
     )
 
     def weight(name: str) -> Weight | None:
-        layer, _, rest = name.partition(".")
-        found = tensors.get(_HUB_TOP.get(name) or f"model.layers.{layer}.{_HUB_NAMES.get(rest)}")
+        found = tensors.get(_hub_name(name, "model.text_model." if sees else "model."))
         if found is None:
             return None
         value = found()
+        if name.startswith(("vision.", "connector")):
+            return value.reshape(len(value), -1) if value.ndim == 4 else value
         return quantise(value) if weights == "int8" and value.ndim == 2 else value
 
     generation = _json(folder / "generation_config.json")
@@ -238,12 +280,19 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
         weight=weight,
         template=_template(folder, tokens, "default"),
         quantisation=weights,
-        stop_ids=_ids(generation) | _ids(config),
+        stop_ids=_ids(generation) | _ids(whole) or _ids(config),
         defaults={name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)},
         tokenizer=folder / "tokenizer.json",
         special={name: _word(tokens[name]) for name in names if tokens.get(name)},
         tool_template=_template(folder, tokens, "tool_use"),
+        vision=read_vision(whole, _image_settings(folder)) if sees else None,
     )
+
+
+def _image_settings(folder: Path) -> dict[str, Any]:
+    """How pictures are prepared: a file of its own in older repositories, a part of another in newer."""
+    found = _json(folder / "preprocessor_config.json")
+    return found or _json(folder / "processor_config.json").get("image_processor", {})
 
 
 def _ids(settings: dict[str, Any]) -> frozenset[int]:

@@ -9,134 +9,43 @@ import logging
 import platform
 import random
 import time
-import uuid
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 import tertulia
 from tertulia import config
+from tertulia.engine.answer import Answer, Inbox, usage
 from tertulia.engine.ask import Asker
+from tertulia.engine.batch import BLOCK
 from tertulia.engine.blocks import Blocks
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
 from tertulia.engine.choice import Choice, Piece
-from tertulia.engine.model import BLOCK, Model
+from tertulia.engine.gallery import Gallery
+from tertulia.engine.model import Model
+from tertulia.engine.pictures import Pictures
 from tertulia.engine.sampler import sample
 from tertulia.engine.scheduler import Pace, Pass, Scheduler, Sequence
+from tertulia.engine.sight import Sight
 from tertulia.engine.tokens import Tokens, open_tokens
+from tertulia.engine.tower import Tower
+from tertulia.engine.view import View
 from tertulia.errors import BadRequest, Busy, EngineFault, TertuliaError
-from tertulia.types import (
-    ChatRequest,
-    Chunk,
-    ChunkChoice,
-    ChunkMeta,
-    CompletionDetails,
-    Delta,
-    DeltaCall,
-    DeltaFunction,
-    Logprobs,
-    ModelCard,
-    PromptDetails,
-    Usage,
-)
+from tertulia.net import Net
+from tertulia.types import Architecture, ChatRequest, Chunk, ChunkMeta, ModelCard
 
 log = logging.getLogger("tertulia.engine")
 
 
+SEEN = 64 << 20
+"""Bytes of what was seen in pictures that are kept for later questions about them."""
 PULSE = 5.0
 """Seconds between signs of life to those who have begun and have nothing to tell."""
-
-
-class Inbox:
-    """The pieces of one request on their way from the passes to its generator; None is a sign of life."""
-
-    def __init__(self) -> None:
-        self._items: list[Piece | TertuliaError | None] = []
-        self._here = asyncio.Event()
-
-    def put(self, item: Piece | TertuliaError | None) -> None:
-        self._items.append(item)
-        self._here.set()
-
-    async def take(self) -> list[Piece | None]:
-        """All that has come, at least one. Raises the error that was put."""
-        await self._here.wait()
-        self._here.clear()
-        items, self._items = self._items, []
-        pieces: list[Piece | None] = []
-        for item in items:
-            if isinstance(item, TertuliaError):
-                raise item
-            pieces.append(item)
-        return pieces
-
-
-class Answer:
-    """What all chunks of one answer have in common, and which choices have begun. ``meta`` goes with the first
-    chunk."""
-
-    def __init__(self, model: str, fingerprint: str, meta: ChunkMeta) -> None:
-        self._id = f"chatcmpl-{uuid.uuid4().hex}"
-        self._created = int(time.time())
-        self._model = model
-        self._fingerprint = fingerprint
-        self._meta: ChunkMeta | UnsetType = meta
-        self._begun: set[int] = set()
-
-    def chunk(self, piece: Piece, logprobs: bool) -> Chunk:
-        """The chunk for a piece."""
-        delta = _delta(piece)
-        if piece.choice not in self._begun:
-            self._begun.add(piece.choice)
-            delta.role = "assistant"
-        choice = ChunkChoice(piece.choice, delta, piece.finish)
-        if logprobs:
-            choice.logprobs = Logprobs(piece.logprobs)
-        return self._chunk([choice], UNSET)
-
-    def sign(self) -> Chunk:
-        """A sign of life; what goes with the first chunk still waits for that."""
-        return Chunk(id=self._id, created=self._created, model=self._model, choices=[])
-
-    def last(self, usage: Usage) -> Chunk:
-        return self._chunk([], usage)
-
-    def _chunk(self, choices: list[ChunkChoice], usage: Usage | UnsetType) -> Chunk:
-        meta, self._meta = self._meta, UNSET
-        return Chunk(
-            id=self._id,
-            created=self._created,
-            model=self._model,
-            choices=choices,
-            system_fingerprint=self._fingerprint,
-            usage=usage,
-            meta=meta,
-        )
-
-
-def _delta(piece: Piece) -> Delta:
-    """What a piece adds. A call's first delta carries its name and a new id, the others its number and arguments."""
-    if piece.kind == "thought":
-        return Delta(reasoning=piece.text, reasoning_content=piece.text)
-    if piece.kind == "arguments":
-        return Delta(tool_calls=[DeltaCall(piece.call, function=DeltaFunction(arguments=piece.text))])
-    if piece.kind == "call":
-        function = DeltaFunction(name=piece.text, arguments="")
-        return Delta(tool_calls=[DeltaCall(piece.call, f"call_{uuid.uuid4().hex[:24]}", "function", function)])
-    return Delta(content=piece.text)
-
-
-def _usage(choices: list[Choice]) -> Usage:
-    """Tokens of the prompt, which all choices share, and of all answers."""
-    first = choices[0].sequence
-    prompt, said = len(first.prompt), sum(choice.sequence.history.length for choice in choices)
-    thoughts = sum(choice.thoughts for choice in choices)
-    return Usage(prompt, said, prompt + said, PromptDetails(first.cached), CompletionDetails(thoughts))
 
 
 def _cpu() -> str:
@@ -152,7 +61,15 @@ def _cpu() -> str:
 class Engine:
     """A Backend over one model. Made by :meth:`load`, ended by :meth:`aclose`."""
 
-    def __init__(self, name: str, digest: str, checkpoint: Checkpoint, model: Model, settings: config.Engine) -> None:
+    def __init__(
+        self,
+        name: str,
+        digest: str,
+        checkpoint: Checkpoint,
+        model: Model,
+        settings: config.Engine,
+        eyes: tuple[Tower, config.Images] | None = None,
+    ) -> None:
         self.name = name
         self._settings = settings
         self._model = model
@@ -170,7 +87,16 @@ class Engine:
         if self.context < min(wanted, model.shape.context):
             log.warning("the KV pool holds %d tokens, so the context is %d and not %d", room, self.context, wanted)
         care, named = settings.fold_messages, settings.format_of(name)
-        self._asker = Asker(self._tokens, checkpoint, self.context, named=named, care=care)
+        self._gallery: Gallery | None = None
+        self._looking = 0
+        sight: Sight | None = None
+        self._net: Net | None = None
+        if eyes:
+            tower, bounds = eyes
+            self._net = Net()
+            self._gallery = Gallery(tower, SEEN, self._wake.set)
+            sight = Sight(tower.vision, self._tokens, Pictures(bounds, self._net), self._gallery.known)
+        self._asker = Asker(self._tokens, checkpoint, self.context, named=named, care=care, sight=sight)
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
         self._counters = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "preemptions"), 0)
@@ -186,8 +112,11 @@ class Engine:
         self._pulse = asyncio.create_task(self._tell_life(), name="engine pulse")
 
     @classmethod
-    async def load(cls, folder: Path, *, name: str, digest: str, settings: config.Engine) -> "Engine":
-        """Load the model in ``folder``, as ``name``; ``digest`` is its weights' hash, for the fingerprint.
+    async def load(
+        cls, folder: Path, *, name: str, digest: str, settings: config.Engine, images: config.Images | None = None
+    ) -> "Engine":
+        """Load the model in ``folder``, as ``name``; ``digest`` is its weights' hash, for the fingerprint. ``images``
+        are the bounds within which a model that sees loads pictures.
 
         Raises StoreError when the folder holds no model that can be built.
         """
@@ -201,7 +130,11 @@ class Engine:
             rounding=settings.weights != "f32",
             exact=settings.exact,
         )
-        engine = cls(name, digest, checkpoint, model, settings)
+        eyes: tuple[Tower, config.Images] | None = None
+        if checkpoint.vision:
+            tower = await asyncio.to_thread(Tower, checkpoint.vision, checkpoint.weight, settings.threads)
+            eyes = tower, images or config.Images()
+        engine = cls(name, digest, checkpoint, model, settings, eyes)
         pool = model.blocks * model.block_bytes >> 20
         log.info("%s loaded in %.1f s; KV pool of %d MiB", name, time.monotonic() - started, pool)
         return engine
@@ -214,11 +147,15 @@ class Engine:
         self._fail(EngineFault("the engine is being stopped", retry_after=1))
         await self._asker.aclose()
         await asyncio.to_thread(self._thread.shutdown)
+        if self._net:
+            await self._net.close()
 
     # ------------------------------------------------------------ Backend
 
     def models(self) -> list[ModelCard]:
         card = ModelCard(id=self.name, created=self._created, owned_by="local", context_length=self.context)
+        if self._gallery:
+            card.architecture = Architecture(["text", "image"], ["text"])
         return [card]
 
     def supports(self, request: ChatRequest) -> list[str]:
@@ -234,12 +171,17 @@ class Engine:
             raise EngineFault("the engine was stopped", retry_after=1)
         plan = await self._asker.plan(request, random.getrandbits(63))
         seats = max(self._settings.batch - len(self._scheduler.running), 0)
-        if len(self._scheduler.waiting) + plan.n > self._settings.queue + seats:
+        if len(self._scheduler.waiting) + self._looking + plan.n > self._settings.queue + seats:
             raise Busy(
                 f"{self._settings.queue} requests are waiting already; try again in a few seconds", retry_after=5
             )
         inbox = Inbox()
         choices: list[Choice] = []
+        answer = Answer(self.name, self._fingerprint, ChunkMeta(provider="local", warnings=plan.warnings))
+        if plan.prompt.views:
+            async with aclosing(self._look(plan.prompt.views)) as signs:
+                async for _ in signs:
+                    yield answer.sign()
         try:
             for index in range(plan.n):
                 first = choices[0].sequence.prefixes if choices else []
@@ -248,8 +190,6 @@ class Engine:
                 self._choices[choice.sequence] = (choice, inbox)
                 self._scheduler.add(choice.sequence)
             self._wake.set()
-            meta = ChunkMeta(provider="local", warnings=plan.warnings)
-            answer = Answer(self.name, self._fingerprint, meta)
             logprobs = bool(request.logprobs)
             pieces = await self._first(inbox, [choice.sequence for choice in choices])
             ended = 0
@@ -263,7 +203,7 @@ class Engine:
                 if ended == plan.n:
                     break
                 pieces = await inbox.take()
-            yield answer.last(_usage(choices))
+            yield answer.last(usage(choices))
         finally:
             for choice in choices:
                 self._leave(choice.sequence)
@@ -294,10 +234,33 @@ class Engine:
         try:
             done, _ = await asyncio.wait([task], timeout=self._settings.queue_timeout)
             if not done and all(sequence in self._scheduler.waiting for sequence in sequences):
-                raise Busy(f"no room within {self._settings.queue_timeout:g} s; try again later", retry_after=10)
+                raise self._full()
             return await task
         finally:
             task.cancel()
+
+    async def _look(self, views: list[View]) -> AsyncGenerator[None, None]:
+        """Wait until all pictures were seen; a sign of life now and then. A request whose turn doesn't come in time is
+        turned away."""
+        if self._gallery is None:
+            return
+        task = asyncio.gather(*(self._gallery.see(view) for view in views))
+        until = time.monotonic() + self._settings.queue_timeout
+        seen = self._gallery.made
+        self._looking += 1
+        try:
+            while not (await asyncio.wait([task], timeout=PULSE))[0]:
+                if time.monotonic() > until and not self._gallery.begun(views):
+                    raise self._full()
+                if seen != (seen := self._gallery.made):
+                    yield
+            await task
+        finally:
+            self._looking -= 1
+            task.cancel()
+
+    def _full(self) -> Busy:
+        return Busy(f"no room within {self._settings.queue_timeout:g} s; try again later", retry_after=10)
 
     def _leave(self, sequence: Sequence) -> None:
         """Done with, or given up: blocks back, figures noted."""
@@ -324,11 +287,24 @@ class Engine:
 
     async def _step(self, loop: asyncio.AbstractEventLoop) -> None:
         beginning = self._scheduler.beginning(self._pace.most)
-        work = self._scheduler.schedule(self._pace.budget(self._scheduler.answering, beginning))
-        if work is None:
+        answering = self._scheduler.answering
+        work = self._scheduler.schedule(self._pace.budget(answering, beginning))
+        look = self._gallery.pick() if self._gallery else None
+        if work is None and look is None:
             self._wake.clear()
             await self._wake.wait()
             return
+        if work is not None:
+            await self._compute(loop, work)
+        if self._gallery and look:
+            # Beside a prompt that is being read for others to wait for, one piece has to do.
+            mixed = work is not None and work.answers and work.prefilled
+            spare = 0.0 if mixed else self._pace.spare(answering)
+            await loop.run_in_executor(self._thread, self._gallery.work, look, spare)
+            self._gallery.tell(look)
+
+    async def _compute(self, loop: asyncio.AbstractEventLoop, work: Pass) -> None:
+        """Make a pass and tell what came of it."""
         started = time.monotonic()
         computing = loop.run_in_executor(self._thread, self._model.forward, work.batch)
         allowed = self._allowed(work)  # while the pass runs
@@ -376,6 +352,8 @@ class Engine:
                     inbox.put(None)
 
     def _fail(self, error: TertuliaError) -> None:
+        if self._gallery:
+            self._gallery.fail(error)
         for sequence, (_, inbox) in list(self._choices.items()):
             self._leave(sequence)
             inbox.put(error)

@@ -5,7 +5,6 @@ The graph is built from tensors with public operations; the only private name is
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from openvino import opset13
 from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownVariableType]
 
+from tertulia.engine.batch import BLOCK, FEW, Batch, accompany, fill, pieces
 from tertulia.engine.checkpoint import Checkpoint, Shape
 from tertulia.engine.weights import Codes, Weight, stack
 from tertulia.errors import StoreError
@@ -22,26 +22,6 @@ from tertulia.errors import StoreError
 Node = Any
 op: Any = opset13
 """openvino's types say little: what nodes are made of is unknown to the type checker from here on."""
-BLOCK = 32
-"""Tokens in a KV block: the CPU plugin's own, and the step that chunks of a prompt end on."""
-FEW = 64
-"""The most rows that are multiplied at a time by a CPU that adds up more of them in another order (see `_orders`)."""
-
-
-@dataclass(slots=True)
-class Batch:
-    """One pass: the tokens of some sequences end to end. ``tokens`` and ``positions`` int64 [tokens], ``past`` int32
-    [sequences], ``begins`` int32 [sequences + 1], ``blocks`` int32 with ``block_begins`` int32 [sequences + 1], and
-    ``sampled`` int64: the rows whose logits are wanted, ascending."""
-
-    tokens: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    past: NDArray[np.int32]
-    begins: NDArray[np.int32]
-    blocks: NDArray[np.int32]
-    block_begins: NDArray[np.int32]
-    sampled: NDArray[np.int64]
-    longest: int
 
 
 class Model:
@@ -68,6 +48,7 @@ class Model:
         self._threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._request = compiled.create_infer_request()
         self._inputs: dict[str, NDArray[Any]] = {}
+        self._none = None if checkpoint.vision is None else np.zeros((0, self.shape.hidden), np.float32)
         self._exact = exact
         self._one, self._many = _orders(options)
         self._caches = _allocate(compiled, self._request, kv)
@@ -77,18 +58,18 @@ class Model:
     def forward(self, batch: Batch) -> NDArray[np.float32]:
         """The logits [sampled rows, vocabulary] of one pass. They are overwritten by the next. Blocks, without the
         GIL."""
-        accompany = not self._one and (self._exact or len(batch.tokens) > 1)
+        company = not self._one and (self._exact or len(batch.tokens) > 1)
         if self._many or len(batch.tokens) <= FEW:
-            return self._compute(batch, accompany)
-        return np.concatenate([self._compute(piece, accompany).copy() for piece in _pieces(batch)])
+            return self._compute(batch, company)
+        return np.concatenate([self._compute(piece, company).copy() for piece in pieces(batch)])
 
-    def _compute(self, batch: Batch, accompany: bool) -> NDArray[np.float32]:
+    def _compute(self, batch: Batch, company: bool) -> NDArray[np.float32]:
         wanted = len(batch.sampled)
-        if accompany:
-            batch = _accompany(batch, self.blocks)
+        if company:
+            batch = accompany(batch, self.blocks)
         if len(batch.past) < self._threads:
-            batch = _fill(batch, self._threads)
-        inputs = (
+            batch = fill(batch, self._threads)
+        inputs: list[tuple[str, NDArray[Any]]] = [
             ("input_ids", batch.tokens),
             ("position_ids", batch.positions),
             ("past_lens", batch.past),
@@ -97,7 +78,9 @@ class Model:
             ("block_indices_begins", batch.block_begins),
             ("sampled_tokens_indices", batch.sampled),
             ("max_context_len", np.array(batch.longest, np.int32)),
-        )
+        ]
+        if self._none is not None:
+            inputs += [("places", batch.places), ("seen", self._none if batch.seen is None else batch.seen)]
         for name, array in inputs:
             held = self._inputs.get(name)
             if held is not None and held.shape == array.shape:
@@ -107,85 +90,6 @@ class Model:
                 self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
         self._request.infer()
         return self._request.get_output_tensor(0).data[:wanted]
-
-
-def _fill(batch: Batch, count: int) -> Batch:
-    """The same pass with ``count`` sequences, the added ones without tokens. With fewer sequences than threads the
-    plugin divides one's keys among several threads and adds up in another order than in a crowd."""
-    none = np.zeros(count - len(batch.past), np.int32)
-    return replace(
-        batch,
-        past=np.concatenate([batch.past, none]),
-        begins=np.concatenate([batch.begins, none + batch.begins[-1]]),
-        block_begins=np.concatenate([batch.block_begins, none + batch.block_begins[-1]]),
-    )
-
-
-def _accompany(batch: Batch, spare: int) -> Batch:
-    """The same pass with no row alone in a multiplication: a token is joined by one in the block ``spare``, a sampled
-    row by itself."""
-    if len(batch.tokens) == 1:
-        batch = replace(
-            batch,
-            tokens=np.append(batch.tokens, batch.tokens),
-            positions=np.append(batch.positions, 0),
-            past=np.append(batch.past, np.int32(0)),
-            begins=np.append(batch.begins, np.int32(2)),
-            blocks=np.append(batch.blocks, np.int32(spare)),
-            block_begins=np.append(batch.block_begins, batch.block_begins[-1] + np.int32(1)),
-        )
-    return replace(batch, sampled=np.repeat(batch.sampled, 2)) if len(batch.sampled) == 1 else batch
-
-
-def _pieces(batch: Batch) -> list[Batch]:
-    """The pass as passes of at most ``FEW`` rows. Prompts are cut where their chunks may end, so that none of their
-    tokens is left alone."""
-    pieces: list[Batch] = []
-    parts: list[tuple[int, int, int]] = []
-    room = FEW
-
-    def close() -> None:
-        nonlocal parts, room
-        pieces.append(_piece(batch, parts))
-        parts, room = [], FEW
-
-    for index, past in enumerate(batch.past.tolist()):
-        begin, end = batch.begins[index : index + 2].tolist()
-        while begin < end:
-            take = min(end - begin, room)
-            if begin + take < end:
-                take -= (past + take) % BLOCK
-                take -= BLOCK if begin + take == end - 1 else 0
-            if take > 0:
-                parts.append((index, begin, begin + take))
-                begin, past, room = begin + take, past + take, room - take
-            if begin < end or not room:
-                close()
-    if parts:
-        close()
-    return pieces
-
-
-def _piece(batch: Batch, parts: list[tuple[int, int, int]]) -> Batch:
-    """A pass over some rows of another: for each sequence its index, first row and end."""
-    first, last = parts[0][1], parts[-1][2]
-    past = [int(batch.past[index] + begin - batch.begins[index]) for index, begin, _ in parts]
-    ends = [before + end - begin for before, (_, begin, end) in zip(past, parts, strict=True)]
-    held = [
-        batch.blocks[batch.block_begins[index] :][: -(-end // BLOCK)]
-        for end, (index, _, _) in zip(ends, parts, strict=True)
-    ]
-    sampled = batch.sampled[(first <= batch.sampled) & (batch.sampled < last)]
-    return Batch(
-        tokens=batch.tokens[first:last],
-        positions=batch.positions[first:last],
-        past=np.array(past, np.int32),
-        begins=np.array([0, *(end - first for _, _, end in parts)], np.int32),
-        blocks=np.concatenate(held),
-        block_begins=np.cumsum([0, *map(len, held)], dtype=np.int32),
-        sampled=sampled - first,
-        longest=max(ends),
-    )
 
 
 def _orders(options: dict[str, Any]) -> tuple[bool, bool]:
@@ -247,6 +151,10 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     embed = _matrix(table)
     rotary = _rotary(positions, shape)
     hidden = op.gather(embed, tokens, op.constant(0, ov.Type.i32))
+    pictures: list[Node] = []
+    if checkpoint.vision is not None:
+        pictures = [_input([-1], ov.Type.i64, "places"), _input([-1, shape.hidden], ov.Type.f32, "seen")]
+        hidden = op.scatter_update(hidden, *pictures, op.constant(0, ov.Type.i32))
     for layer in range(shape.layers):
 
         def part(name: str, layer: int = layer) -> Weight:
@@ -267,7 +175,7 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     head = None if shape.tied else weight("head")
     logits = op.matmul(rows, embed if head is None else _matrix(head), False, True)
     logits.output(0).set_names({"logits"})
-    parameters = [tokens, positions, *paging, longest, sampled, *caches]
+    parameters = [tokens, positions, *paging, longest, sampled, *pictures, *caches]
     make: Any = ov.Model  # its two declarations contradict each other
     return make([op.result(logits)], parameters, checkpoint.shape.family)
 

@@ -10,22 +10,26 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.blocks import Blocks, digests
-from tertulia.engine.model import BLOCK, Batch
 from tertulia.engine.sampler import History, Params
+from tertulia.engine.view import Rows, View
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
     """One choice being made: its tokens so far, and where their keys and values are. ``forced`` tokens behind the last
-    sampled one had no alternative: they are computed in the same pass."""
+    sampled one had no alternative: they are computed in the same pass. ``views`` are the pictures in the prompt, in the
+    order of their places, with their rows."""
 
     prompt: list[int]
     params: Params
     history: History = field(default_factory=History)
     tokens: list[int] = field(default_factory=list[int])
     prefixes: list[bytes] = field(default_factory=list[bytes])
+    views: list[View] = field(default_factory=list[View])
     blocks: list[int] = field(default_factory=list[int])
     computed: int = 0
     forced: int = 0
@@ -34,7 +38,7 @@ class Sequence:
 
     def __post_init__(self) -> None:
         self.tokens = list(self.prompt)
-        self.prefixes = self.prefixes or digests(self.prompt)
+        self.prefixes = self.prefixes or digests(self.prompt, self.views)
 
     @property
     def pending(self) -> int:
@@ -215,11 +219,18 @@ def _pass(chosen: list[Sequence], counts: list[int], answers: int) -> Pass:
     block_begins = [0]
     rows: list[int] = []
     sampled: list[Sequence] = []
+    places: list[NDArray[np.int64]] = []
+    seen: list[Rows] = []
     longest = 0
     for sequence, count in zip(chosen, counts, strict=True):
         before, end = sequence.computed, sequence.computed + count
         tokens += sequence.tokens[before:end]
         positions += range(before, end)
+        for view in sequence.views if before < len(sequence.prompt) else ():
+            inside = view.between(before, end)
+            if inside and view.rows is not None:
+                places.append(view.places[inside.start : inside.stop] + (begins[-1] - before))
+                seen.append(view.rows[inside.start : inside.stop])
         past.append(before)
         begins.append(len(tokens))
         blocks += sequence.blocks[: -(-end // BLOCK)]
@@ -238,7 +249,13 @@ def _pass(chosen: list[Sequence], counts: list[int], answers: int) -> Pass:
         sampled=np.array(rows, np.int64),
         longest=longest,
     )
+    if seen:
+        batch.places, batch.seen = np.concatenate(places), np.concatenate(seen)
     return Pass(chosen, counts, sampled, batch, answers)
+
+
+IDLE = 0.05
+"""Seconds of other work at a time while nobody is answered."""
 
 
 class Pace:
@@ -261,6 +278,10 @@ class Pace:
             return self.most
         allowed = (self._stretch - 1) * self._alone(answering) / self._token
         return int(min(max(allowed // BLOCK, 1) * BLOCK, self.most))
+
+    def spare(self, answering: int) -> float:
+        """Seconds for which other work may hold up so many answers; with none of them, whoever comes next."""
+        return (self._stretch - 1) * self._alone(answering) if answering else IDLE
 
     def learn(self, done: Pass, seconds: float) -> None:
         read, answers = done.prefilled, done.answers

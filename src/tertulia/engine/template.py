@@ -1,83 +1,20 @@
-"""A model's own chat template, in Jinja's immutable sandbox, with the helpers that templates expect.
-
-The helpers are those of transformers' ``apply_chat_template``: ``raise_exception``, ``strftime_now``, a ``tojson`` that
-escapes nothing for HTML, loop controls, and ``{% generation %}`` as a block without effect.
+"""A request to the text that the model reads, by the model's own chat template (``mould.py``).
 
 What a template can't do is found when it is loaded (``traits.py``) and made up for (``care.py``).
 """
 
-import datetime
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
-
-from jinja2 import TemplateError, nodes
-from jinja2.exceptions import SecurityError
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 from tertulia.engine import care
 from tertulia.engine.care import Plain
-from tertulia.engine.traits import Traits, find_traits
-from tertulia.errors import BadRequest, StoreError, TemplateRefused
+from tertulia.engine.mould import Mould, picture
+from tertulia.engine.traits import Traits
+from tertulia.errors import BadRequest, TemplateRefused
 from tertulia.types import CallFunction, ChatRequest, Image, Message, Tool
 
 _END = "\u241fthe answer goes on here\u241f"
-
-
-class _Generation(Extension):
-    tags = {"generation"}  # noqa: RUF012 - the base class's own form
-
-    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-        default=_listed,
-    )
-
-
-def _listed(value: Any) -> list[Any]:
-    """What Jinja's filters give is an iterator; templates write it down as the list that it is elsewhere."""
-    if isinstance(value, Iterator):
-        return list(cast("Iterator[Any]", value))
-    raise TypeError(f"{type(value).__name__} is no JSON")
-
-
-def _now(form: str) -> str:
-    return datetime.datetime.now().strftime(form)  # local time: the day where the model runs
-
-
-_FAILURES = (
-    TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a template may raise that was not made for the messages it is given."""
 
 TOOL_PROMPT = (
     'You can call the functions below. To call one, respond in the format {"name": function name, "parameters": '
@@ -85,66 +22,6 @@ TOOL_PROMPT = (
     "When no function is needed, answer as usual."
 )
 """What a model is told whose template knows no tools, unless the request has a ``tool_prompt``."""
-
-
-class _Given(list[Any]):
-    """A list that a template was given, and may not change."""
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's immutable sandbox, but for lists that a template made itself: some queue the ids of calls in one."""
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        own = type(obj) is list and attr in ("append", "pop")
-        return own or super().is_safe_attribute(obj, attr, value)
-
-
-def _given(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _given(item) for key, item in cast("dict[Any, Any]", value).items()}
-    return _Given(map(_given, cast("list[Any]", value))) if isinstance(value, list) else value
-
-
-class Mould:
-    """One compiled template, and what it can do."""
-
-    def __init__(self, source: str, special: dict[str, str]) -> None:
-        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
-        environment.filters["tojson"] = _tojson
-        helpers: dict[str, Any] = environment.globals
-        helpers.update(raise_exception=_raise, strftime_now=_now)
-        try:
-            tree = environment.parse(source)
-            self._template = environment.from_string(tree)
-        except (TemplateError, RecursionError) as error:
-            raise StoreError(f"the model's chat template can't be read: {error}") from None
-        self._special = special
-        self.traits: Traits = find_traits(self._try, *_words(tree))
-
-    def _try(self, values: dict[str, Any]) -> str | None:
-        try:
-            return self.draw(values)
-        except TemplateRefused:
-            return None
-
-    def draw(self, values: dict[str, Any]) -> str:
-        """The text for these values. Raises TemplateRefused, with the template's own words."""
-        try:
-            return self._template.render({"documents": None, **self._special, **_given(values)})
-        except SecurityError as error:
-            raise TemplateRefused(f"the model's chat template does what is not allowed: {error}") from None
-        except _FAILURES as error:
-            raise TemplateRefused(
-                f"the model's chat template refuses these messages: {error}", param="messages"
-            ) from None
-
-
-def _words(tree: nodes.Template) -> tuple[set[str], set[str]]:
-    """The variables that a template looks at, and the names of attributes and texts that it has. (Jinja's own search
-    for undeclared variables compiles the template a second time.)"""
-    variables = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
-    texts = {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
-    return variables, texts | {node.attr for node in tree.find_all(nodes.Getattr)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +35,22 @@ class Prompt:
 class Template:
     """A model's chat template. ``special`` names the tokens that templates spell (``bos_token`` ...). ``tools`` is the
     template for requests with tools, if the model has one of its own. Without ``care`` messages that a template refuses
-    are refused; with it they are folded and merged until it takes them, and warnings say so."""
+    are refused; with it they are folded and merged until it takes them, and warnings say so. ``image`` is the word that
+    it writes for a picture, if the model sees."""
 
-    def __init__(self, source: str, special: dict[str, str], *, tools: str = "", care: bool = True) -> None:
-        self._plain = Mould(source, special)
-        self._tooled = Mould(tools, special) if tools else self._plain
+    def __init__(
+        self, source: str, special: dict[str, str], *, tools: str = "", care: bool = True, image: str = ""
+    ) -> None:
+        self._sees = bool(image)
+        self._plain = Mould(source, special, image)
+        self._tooled = Mould(tools, special, image) if tools else self._plain
         self._care = care
         self.knows_tools = self._tooled.traits.tools
         """Whether it lists the tools it is given; otherwise the system message does."""
 
     def render(self, request: ChatRequest, note: str = "") -> Prompt:
-        """The prompt for ``request``. A last message of the assistant's is left open, for the answer to continue it.
-        ``note`` is added to the system message.
+        """The prompt for ``request``, with a mark (``mould.PICTURE``) for each picture. A last message of the
+        assistant's is left open, for the answer to continue it. ``note`` is added to the system message.
 
         Raises TemplateRefused with the template's own words, BadRequest for a message that no text model can read.
         """
@@ -181,7 +62,7 @@ class Template:
     def _render(self, request: ChatRequest, note: str) -> Prompt:
         offered = [] if request.tool_choice == "none" else [_tool(tool) for tool in request.tools or []]
         mould = self._tooled if offered else self._plain
-        messages = [_plain(message, index) for index, message in enumerate(request.messages)]
+        messages = [_plain(message, index, self._sees) for index, message in enumerate(request.messages)]
         goes_on = continues(request)
         if goes_on:
             messages[-1]["content"] += _END
@@ -304,14 +185,19 @@ def continues(request: ChatRequest) -> bool:
     return silent and last.role == "assistant" and not last.tool_calls
 
 
-def _plain(message: Message, index: int) -> Plain:
-    """A message as templates know it: text parts joined, null content empty, arguments as objects."""
+def _plain(message: Message, index: int, sees: bool) -> Plain:
+    """A message as templates know it: parts joined, pictures as marks, null content empty, arguments as objects."""
     content = message.content
     if isinstance(content, list):
+        texts: list[str] = []
         for place, part in enumerate(content):
-            if isinstance(part, Image):
+            if not isinstance(part, Image):
+                texts.append(part.text)
+            elif sees:
+                texts.append(picture(index, place))
+            else:
                 raise BadRequest("this model reads text only, not images", param=f"messages[{index}].content[{place}]")
-        content = "".join(part.text for part in content if not isinstance(part, Image))
+        content = "".join(texts)
     role = "system" if message.role == "developer" else message.role
     plain: Plain = {"role": role, "content": content or ""}
     if message.name is not None:

@@ -1,0 +1,281 @@
+"""An engine over tiny models that see: what is shared, what is counted, and who waits for whom."""
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+
+import seeing
+from asking import WORDS, Start, address, look, picturing, said, stream, whole
+from tertulia.engine import engine as engines
+from tertulia.engine.batch import BLOCK
+from tertulia.engine.engine import Engine
+from tertulia.errors import BadRequest, Busy
+from tertulia.fold import fold
+from tertulia.types import ChatRequest, Completion, Image, ImageUrl, Message, Text
+
+A, B, WIDE = ["a", 64, 64], ["b", 64, 64], ["w", 60, 190]
+NAMES = list(seeing.TEMPLATES)
+
+
+async def answer(engine: Engine, asked: ChatRequest) -> Completion:
+    return fold(await stream(engine, asked))
+
+
+def cached(answered: Completion) -> int:
+    assert answered.usage
+    assert answered.usage.prompt_tokens_details
+    return answered.usage.prompt_tokens_details.cached_tokens
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_two_pictures_under_one_text_have_two_answers_and_share_nothing_past_the_picture(
+    start: Start, name: str
+) -> None:
+    engine = await start(name)
+    first = await answer(engine, look(A, "what is it for?"))
+    other = await answer(engine, look(B, "what is it for?"))
+    assert said(first) != said(other)
+    assert cached(other) == 0, "the picture stands in the first block"
+    again = await answer(engine, look(A, "what is it for?"))
+    assert said(again) == said(first)
+    assert cached(again) == (again.usage.prompt_tokens - 2) // BLOCK * BLOCK > 0
+
+
+async def test_what_stands_before_a_picture_is_shared_and_what_stands_behind_is_not(start: Start) -> None:
+    engine = await start("idefics3")
+    text = "the and of is to in that it for was on are with " * 3
+    await answer(engine, look(text, A, "what?"))
+    other = await answer(engine, look(text, B, "what?"))
+    before = len(engine._tokens.encode(f"<|im_start|>user\n{text}")) + 2  # and two words that begin every picture
+    assert cached(other) == before // BLOCK * BLOCK > 0
+
+
+async def test_a_second_question_about_a_picture_looks_at_it_no_more(start: Start) -> None:
+    engine = await start("smolvlm")
+    assert engine._gallery
+    first = await answer(engine, look(A, "what is it?"))
+    made = engine._gallery.made
+    assert made
+    second = await answer(engine, look(A, "and what is it for?"))
+    assert engine._gallery.made == made
+    assert cached(second) >= 9 * BLOCK
+    assert said(first) != said(second)
+
+
+async def test_one_picture_that_several_ask_about_at_once_is_looked_at_once(start: Start) -> None:
+    engine = await start("smolvlm")
+    assert engine._gallery
+    await answer(engine, look(B, "what?"))
+    once = engine._gallery.made
+    await asyncio.gather(*(answer(engine, look(A, f"{number}?")) for number in range(4)))
+    assert engine._gallery.made == 2 * once
+
+
+async def test_the_oldest_embeddings_make_room(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "SEEN", 2 * 25 * 192 * 4)  # two pictures of the model that sees them whole
+    engine = await start("idefics3")
+    assert engine._gallery
+    for picture in (A, B, A, ["c", 64, 64]):
+        await answer(engine, look(picture, "what?"))
+    made = engine._gallery.made
+    await answer(engine, look(A, "for what?"))
+    assert engine._gallery.made == made, "it was asked about since"
+    await answer(engine, look(B, "for what?"))
+    assert engine._gallery.made > made
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_image_tokens_are_counted(start: Start, name: str) -> None:
+    engine = await start(name)
+    asked = look("This", A, "and this", WIDE, "?")
+    counted = (await answer(engine, asked)).usage.prompt_tokens
+    tiles = {"smolvlm": [17, 9], "idefics3": [1, 1]}[name]
+    rows = {"smolvlm": 16, "idefics3": 25}[name]
+    plan = await engine._asker.plan(asked, 0)
+    assert counted == len(plan.prompt.ids) == await engine.count(asked)
+    assert [len(view.places) for view in plan.prompt.views] == [rows * count for count in tiles]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_among_others_an_answer_is_the_one_it_is_alone(start: Start, steady: dict[str, bool], name: str) -> None:
+    engine = await start(name, **steady)
+    asked = [
+        look(A, "what is it?", logprobs=True),
+        look("This", B, "and", WIDE, "are for?", logprobs=True),
+        look("what is the import of this?", logprobs=True),
+        look(["p", 300, 70], "when?", logprobs=True),
+    ]
+    alone = [await answer(engine, one) for one in asked]
+    fresh = await start(name, **steady)
+    crowd = await asyncio.gather(*(answer(fresh, one) for one in asked))
+    for one, other in zip(alone, crowd, strict=True):
+        assert one.choices[0].message.content == other.choices[0].message.content
+        assert one.choices[0].logprobs == other.choices[0].logprobs
+
+
+async def test_a_picture_is_read_the_same_in_chunks_and_after_it_was_dropped(
+    start: Start, steady: dict[str, bool]
+) -> None:
+    """Four chats in a pool that holds two of them: some lose their blocks and are read again."""
+    engine = await start("smolvlm", **steady)
+    asked = [look([name, 64, 64], "what?", max_tokens=60) for name in "abcd"]
+    alone = [said(await answer(engine, one)) for one in asked]
+    each = engine._model.block_bytes
+    small = await start("smolvlm", kv=24 * each, exact=True)
+    crowd = [said(one) for one in await asyncio.gather(*(answer(small, one) for one in asked))]
+    assert small._counters["preemptions"] > 0
+    if steady or engine._model._one:
+        assert crowd == alone
+
+
+async def test_a_stream_of_text_goes_on_while_a_picture_is_looked_at(start: Start) -> None:
+    engine = await start("smolvlm")
+    assert engine._gallery
+    during: list[int] = []
+    async with aclosing(engine.chat(look("the", max_tokens=400))) as chunks:
+        await anext(chunks)
+        seen = asyncio.create_task(answer(engine, look(A, "what?", max_tokens=2)))
+        async for _ in chunks:
+            during.append(engine._gallery.made)
+            if seen.done():
+                break
+    await seen
+    total = engine._gallery.made
+    between = {made for made in during if 0 < made < total}
+    assert len(between) >= 5, "tokens came between the pieces"
+
+
+async def test_a_picture_that_nobody_waits_for_is_dropped(start: Start) -> None:
+    engine = await start("smolvlm")
+    assert engine._gallery
+    waiting = [asyncio.create_task(answer(engine, look([f"x{number}", 64, 64], "what?"))) for number in range(4)]
+    while not engine._gallery.made:
+        await asyncio.sleep(0.001)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert whole(engine)
+    assert engine._looking == 0
+    assert engine._gallery.pick() is None
+    assert said(await answer(engine, look(A, "what?")))
+
+
+async def test_pictures_that_wait_count_as_requests_that_wait(start: Start) -> None:
+    engine = await start("smolvlm", queue=1, batch=1)
+    asked = [asyncio.create_task(answer(engine, look([f"q{number}", 64, 64], "what?"))) for number in range(6)]
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert any(isinstance(one, Busy) for one in done)
+    assert any(isinstance(one, Completion) for one in done)
+    assert whole(engine)
+
+
+async def test_a_tower_that_fails_fails_its_request_only(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = await start("idefics3")
+    assert engine._gallery
+
+    def broken(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broke:
+        broke.setattr(engine._gallery, "work", broken)
+        with pytest.raises(engines.EngineFault):
+            await answer(engine, look(A, "what?"))
+    assert said(await answer(engine, look(A, "what?")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_word_for_a_picture_in_a_text_is_no_picture(start: Start, name: str) -> None:
+    engine = await start(name)
+    spelt = f"{seeing.IMAGE} is {seeing.AROUND}<global-img>{seeing.IMAGE}{seeing.AROUND}"
+    plan = await engine._asker.plan(look(spelt, A, spelt), 0)
+    assert len(plan.prompt.views) == 1
+    assert said(await answer(engine, look(spelt)))
+    said_twice = [await answer(engine, look(spelt, picture, spelt)) for picture in (A, B)]
+    assert said(said_twice[0]) != said(said_twice[1])
+
+
+async def test_a_picture_is_told_from_the_same_tokens_without_one(start: Start) -> None:
+    engine = await start("idefics3")
+    shown = await answer(engine, look(A, "what?"))
+    told = look(f"{seeing.AROUND}<global-img>{seeing.IMAGE * 25}{seeing.AROUND}what?")
+    ids = [(await engine._asker.plan(one, 0)).prompt.ids for one in (look(A, "what?"), told)]
+    assert ids[0] == ids[1]
+    other = await answer(engine, told)
+    assert cached(other) == 0
+    assert said(other) != said(shown)
+
+
+async def test_what_is_wrong_with_a_picture_names_its_part(start: Start) -> None:
+    engine = await start("idefics3")
+    broken = ChatRequest(
+        messages=[
+            Message(role="system", content="of"),
+            Message(role="user", content=[Text("this"), Image(ImageUrl("data:image/png;base64,AAAA"))]),
+        ]
+    )
+    with pytest.raises(BadRequest) as caught:
+        await answer(engine, broken)
+    assert caught.value.param == "messages[1].content[1].image_url"
+
+
+async def test_more_pictures_than_allowed_are_refused(start: Start) -> None:
+    engine = await start("idefics3")
+    with pytest.raises(BadRequest, match="hold 21 images; 20 are read"):
+        await answer(engine, look(*[A] * 21))
+
+
+async def test_a_model_that_sees_says_so_and_one_that_does_not_refuses(start: Start) -> None:
+    (card,) = (await start("idefics3")).models()
+    assert card.architecture
+    assert card.architecture.input_modalities == ["text", "image"]
+    blind = await start("smollm2")
+    assert blind.models()[0].architecture is None
+    with pytest.raises(BadRequest, match="reads text only"):
+        await answer(blind, look(A, "what?"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_pictures_in_any_turn_and_a_form(start: Start, name: str) -> None:
+    engine = await start(name)
+    turns = [
+        {"role": "user", "content": ["This is", A]},
+        {"role": "assistant", "content": ["It is that."]},
+        {"role": "user", "content": [B, "and this, or", WIDE, "?"]},
+    ]
+    schema = {"type": "object", "properties": {"is": {"enum": ["the", "that"]}}, "required": ["is"]}
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "x", "schema": {**schema, "additionalProperties": False}},
+    }
+    asked = picturing(turns, max_tokens=40, response_format=form, temperature=0.0, logprobs=True, top_logprobs=3)
+    answered = await answer(engine, asked)
+    assert answered.choices[0].message.content in ('{"is": "the"}', '{"is": "that"}', '{"is":"the"}', '{"is":"that"}')
+    assert answered.choices[0].logprobs
+
+
+async def test_a_picture_is_one_however_it_came(start: Start) -> None:
+    engine = await start("idefics3")
+    assert engine._gallery
+    pixels = seeing.picture(*A)
+    await answer(engine, look(A, "what?"))
+    made = engine._gallery.made
+    padded = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    message = Message(role="user", content=[Image(ImageUrl(address(padded))), Text("what?")])
+    other = await answer(engine, ChatRequest(messages=[message], max_tokens=3, logit_bias=WORDS))
+    assert engine._gallery.made == made
+    assert cached(other) > 0
+
+
+async def test_a_long_look_gives_signs_of_life(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "PULSE", 0.01)
+    engine = await start("smolvlm")
+    began = time.monotonic()
+    chunks = await stream(engine, look(A, "what?"))
+    assert time.monotonic() - began > 0.01
+    signs = [chunk for chunk in chunks if not chunk.choices and not chunk.usage]
+    assert signs
+    assert chunks.index(signs[0]) == 0
