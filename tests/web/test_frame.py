@@ -96,6 +96,13 @@ async def test_files_are_kept_until_they_change_and_travel_small(page: Page, sit
     assert again.status == 304
 
 
+async def test_no_page_of_another_site_can_use_a_file_or_frame_a_page(page: Page, site: Site):
+    for path in ("/", "/assets/style.css", "/assets/icon.svg"):
+        headers = (await page.context.request.get(site.url + path)).headers
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
 async def test_programs_that_miss_the_v1_are_told_so_where_browsers_see_a_page(page: Page, site: Site):
     answer = await page.context.request.get(f"{site.url}/models", headers={"Accept": "application/json"})
     assert answer.status == 404
