@@ -21,7 +21,7 @@ export async function models(places, policies) {
   } catch (error) {
     fill(places.models, trouble(error, () => models(places, policies)));
     if (error.status === 401 || error.status === 403) { // the code would only be asked for in vain
-      for (const one of [places.text, places.image]) fill(one, h("p", { class: "faint" }, "It takes a token, too."));
+      for (const one of [places.text, places.image]) fill(one, h("p", { class: "faint" }, "The code takes a token, too."));
       return;
     }
   }
