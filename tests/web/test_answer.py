@@ -151,6 +151,13 @@ async def test_a_fault_stands_where_it_happened_with_what_would_work(page: Page,
     site.upstream.scripts = [refusal(429, "slow down", {"Retry-After": "7"})]
     await say(page, "Again")
     await expect(page.get_by_role("alert").last).to_contain_text("It asks to wait 7 s.")
+    site.upstream.scripts = [refusal(401, "wrong key")]
+    await say(page, "Again")
+    await expect(page.get_by_role("alert").last).to_contain_text("give the server a key that this one takes")
+    site.upstream.scripts = [refusal(502, "broken", code="constructor")]
+    await say(page, "Again")
+    await expect(page.get_by_role("alert").last).to_contain_text("broken")
+    await expect(page.get_by_text("after 1 other")).to_have_count(0)
 
 
 async def test_warnings_are_told_and_text_that_is_not_streamed_has_no_speed(page: Page, site: Site):
@@ -198,6 +205,6 @@ async def test_the_route_is_told_where_others_were_asked_first(page: Page, site:
       update();
     }"""
     await page.evaluate(view)
-    await expect(page.get_by_text("after 1 other")).to_be_visible()
+    await expect(page.get_by_text("after 1 other try")).to_be_visible()
     await page.get_by_text("Route", exact=True).click()
     await expect(page.get_by_role("row").nth(1)).to_have_text("firstfailed200 ms503: <b>busy</b>")

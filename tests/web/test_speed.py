@@ -6,6 +6,7 @@ more time as it had less of the processor.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, Page, expect
@@ -93,3 +94,29 @@ async def test_four_answers_of_2000_tokens_make_no_long_task_and_keys_are_seen_a
         if slowest < 100:
             return
     raise AssertionError(f"a key was seen after {slowest:.0f} ms only")
+
+
+async def test_of_300_long_messages_those_far_away_cost_nothing(page: Page, site: Site, tmp_path: Path):
+    said = [{"role": "user", "content": "A long question. " * 150}]
+    said += [{"role": "assistant", "content": "".join(WORDS) * 8, "answer": {"choices": []}}]
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps({"chats": [{"messages": said * 150}]}))
+    await enter(page, site)
+    async with page.expect_file_chooser() as choosing:
+        await page.get_by_role("button", name="More for this session").click()
+        await page.get_by_role("menuitem", name="Import a file").click()
+    await (await choosing.value).set_files(path)
+    await expect(messages(page)).to_have_count(300)
+    laid = (
+        "(all) => all.filter((one) => one.querySelector('.said').checkVisibility({contentVisibilityAuto: true})).length"
+    )
+    assert await messages(page).evaluate_all(laid) < 50
+    box = page.get_by_label("Message", exact=True)
+    await box.press_sequentially("keys are seen")
+    await expect(box).to_have_value("keys are seen")
+    scroller = page.locator(".scroller")
+    await scroller.evaluate("(one) => one.scrollTo(0, one.scrollHeight / 2)")
+    await page.wait_for_function(
+        """() => [...document.elementsFromPoint(700, 400)].some((one) => one.matches(".said, .said *")
+          && one.checkVisibility({ contentVisibilityAuto: true }))"""
+    )

@@ -21,6 +21,11 @@ const HINTS = {
   unsupported_parameter: "Unset it in the settings, or choose another provider.",
 };
 
+const THEIRS = {
+  invalid_api_key: "Choose another provider, or give the server a key that this one takes.",
+  not_found: "Choose another provider, or another model.",
+};
+
 const own = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 
 /** Whether `answer` is still being written. */
@@ -82,14 +87,15 @@ function tokens(usage) {
 /** Who gave the answer, and how it ended. */
 export function origin(answer) {
   const [kind, words] = own(FINISHES, answer.finish) ?? [];
-  const tried = (answer.route ?? []).length;
+  const tried = answer.route ?? [];
+  const before = tried.at(-1)?.outcome === "served" ? tried.length - 1 : 0;
   const asked = String(answer.request?.model ?? "").replace(/:[^:/]*$/, "");
   const other = answer.model && asked && answer.model !== asked;
   return [
     answer.provider &&
       h("span", { class: "chip", title: "the provider that gave this answer" }, `by ${answer.provider}`),
     other && h("span", { class: "chip", title: "the model that gave this answer" }, answer.model),
-    tried > 1 && h("span", { class: "chip warn" }, `after ${tried - 1} other${tried > 2 ? "s" : ""}`),
+    before > 0 && h("span", { class: "chip warn" }, `after ${before} other ${before > 1 ? "tries" : "try"}`),
     words && h("span", { class: `chip ${kind}` }, words),
   ];
 }
@@ -120,7 +126,8 @@ export function troubles(answer) {
   const { error } = answer;
   const warnings = (answer.warnings ?? []).map((text) => h("p", { class: "notice warn small" }, text));
   if (!error) return warnings;
-  const hint = own(HINTS, error.code) ?? (error.status === 0 ? "Start it, or reload the page once it is back." : "");
+  const asked = answer.route?.length ? own(THEIRS, error.code) : undefined;
+  const hint = asked ?? own(HINTS, error.code) ?? (error.status === 0 ? "Start it, or reload the page once it is back." : "");
   const wait = error.retryAfter ? `It asks to wait ${error.retryAfter} s.` : "";
   const about = [error.status === 200 ? "" : error.status || "", error.code ?? error.type ?? "", error.param ?? "", error.requestId ?? ""];
   return [
