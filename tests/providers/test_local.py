@@ -22,12 +22,12 @@ from tertulia.types import ChatRequest, Message
 TESTS = Path(__file__).parent.parent
 
 
-def install(store: Path, name: str) -> None:
+def install(store: Path, name: str, **said: Any) -> None:
     folder = store / name.replace("/", "--")
     folder.mkdir(parents=True)
     facts = {"id": name, "source": "test", "sha256": "0" * 64, "bytes": 1, "format": "gguf", "quantization": "Q4_0"}
     more: dict[str, Any] = {"architecture": "llama", "context": 64, "template": "gguf", "tokenizer": "gguf"}
-    (folder / "manifest.json").write_text(json.dumps(facts | more | {"created": 7, "files": []}))
+    (folder / "manifest.json").write_text(json.dumps(facts | more | {"created": 7, "files": []} | said))
 
 
 @pytest.fixture
@@ -110,6 +110,14 @@ async def test_the_list_costs_a_look_at_the_folder_and_is_the_same_until_somethi
     third = models.models()
     assert (third[0].status, third[0].context_length) == ("ready", 8192)
     assert models.models() is third
+
+
+async def test_a_model_that_sees_says_so_before_it_is_loaded(local: Callable[..., Local], tmp_path: Path) -> None:
+    install(tmp_path, "test/sees", architecture="idefics3")
+    reads = {card.id: card.architecture for card in local().models()}
+    assert reads["test/sees"]
+    assert reads["test/sees"].input_modalities == ["text", "image"]
+    assert reads["test/echo"] is None
 
 
 async def test_a_model_has_one_process_however_it_is_called(local: Callable[..., Local]) -> None:

@@ -9,7 +9,7 @@ from echo import MODEL
 from router_setup import Far, Setup, asked, chunks, party, route, row, said, setup
 from tertulia.catalog.catalog import Listing
 from tertulia.errors import BadRequest, ContextOverflow, Unauthorized, UnknownModel, Unsupported
-from tertulia.types import Caller, Function, Image, ImageUrl, Text, Tool
+from tertulia.types import Architecture, Caller, Function, Image, ImageUrl, ModelCard, Text, Tool
 
 __all__ = ["setup"]
 
@@ -133,6 +133,17 @@ async def test_an_image_that_nobody_sees_is_refused_at_its_place(setup: Setup) -
     with pytest.raises(Unsupported) as refused:
         await chunks(setup.router(), asked(MODEL, content))
     assert refused.value.param == "messages[0].content[1]"
+
+
+async def test_a_model_of_this_machine_that_sees_is_asked_though_the_catalog_knows_nothing_of_it(setup: Setup) -> None:
+    content: Any = [Text("what is it?"), Image(ImageUrl("data:image/png;base64,"))]
+    sees = Architecture(["text", "image"], ["text"])
+    card = ModelCard(id=MODEL, created=0, owned_by="local", architecture=sees)
+    setup.home.models = lambda: [card]
+    router = setup.router()
+    await chunks(router, asked(MODEL, content))
+    assert setup.home.requests
+    assert router.models()[0].architecture == sees
 
 
 async def test_a_stand_in_answers_for_models_that_nobody_has_and_says_so(setup: Setup) -> None:

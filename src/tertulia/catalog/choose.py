@@ -17,6 +17,8 @@ BESIDE = (
     "special_tokens_map.json",
     "chat_template.jinja",
     "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
 )
 """What is read beside safetensors."""
 _NEEDED = ("config.json", "tokenizer.json")

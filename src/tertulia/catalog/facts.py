@@ -18,6 +18,10 @@ _FILE_TYPES = {
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
+SEEING = frozenset({"idefics3", "smolvlm"})
+"""The architectures that read images and that the engine is built for."""
+
+
 class Facts(Struct, frozen=True):
     """``template`` and ``tokenizer`` are ``gguf``, the file they are in, or ``none``; ``context`` 0 is unknown."""
 
@@ -63,10 +67,16 @@ def _from_config(folder: Path, names: list[str]) -> Facts:
         format="safetensors",
         quantization=str(method).upper() if method else _DTYPES.get(dtype, dtype or "unknown"),
         architecture=str(config.get("model_type", "")),
-        context=_count(config.get("max_position_embeddings")),
+        context=_count(config.get("max_position_embeddings")) or _text_context(config),
         template=_template(folder, names),
         tokenizer="tokenizer.json" if "tokenizer.json" in names else "none",
     )
+
+
+def _text_context(config: dict[str, Any]) -> int:
+    """The context of a model that sees, whose settings for text stand apart; what they leave out is 2048."""
+    text: dict[str, Any] = config.get("text_config") or {}
+    return _count(text.get("max_position_embeddings"), 2048) if text else 0
 
 
 def _template(folder: Path, names: list[str]) -> str:

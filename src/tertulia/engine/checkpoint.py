@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tertulia import gguf
-from tertulia.engine.vision import FAMILIES as SEEING
+from tertulia.catalog.facts import SEEING
 from tertulia.engine.vision import Vision, read_vision
 from tertulia.engine.weights import Codes, Floats, Weight, bfloat16, decode, quantise
 from tertulia.errors import StoreError
@@ -83,7 +83,7 @@ def open_checkpoint(folder: Path, weights: str = "int8") -> Checkpoint:
 
 def _family(name: str) -> str:
     if name not in FAMILIES:
-        known = ", ".join(FAMILIES + SEEING)
+        known = ", ".join([*FAMILIES, *sorted(SEEING)])
         raise StoreError(f"models of the family '{name}' are not built here; those of {known} are")
     return name
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tertulia.errors import StoreError
 
-FAMILIES = ("idefics3", "smolvlm")
 LARGEST = 4096
 """Pixels that a side may have before a picture is cut up, whatever a model's settings say."""
 

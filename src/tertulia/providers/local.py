@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from tertulia.catalog import catalog
+from tertulia.catalog import catalog, facts
 from tertulia.catalog.store import Installed, Store
 from tertulia.errors import StoreError, UnknownModel, Upstream
 from tertulia.providers.child import Child, Vitals
-from tertulia.types import ChatRequest, Chunk, ModelCard
+from tertulia.types import Architecture, ChatRequest, Chunk, ModelCard
 
 SETTLED = 50_000_000
 """Nanoseconds after which a folder that changes again says so by another time."""
@@ -148,5 +148,6 @@ class Local:
             context_length=told[0].context_length if told else model.context,
             description=row.description if row else "",
             aliases=list(row.aliases) if row else [],
+            architecture=Architecture(["text", "image"], ["text"]) if model.architecture in facts.SEEING else None,
             bytes=model.bytes,
         )

@@ -113,7 +113,8 @@ class Index:
     def _at_home(self, card: ModelCard) -> Candidate:
         row = self._rows.get(card.id)
         # The engine holds any model to a call or a form: what a probe found of it is better known still.
-        fields = {"tools": True, "response_format": True, "image": row is not None and "image" in row.input}
+        inputs = card.architecture.input_modalities if card.architecture else row.input if row else ()
+        fields = {"tools": True, "response_format": True, "image": "image" in inputs}
         return Candidate(
             provider=LOCAL,
             model=card.id,
@@ -291,6 +292,8 @@ class Index:
     ) -> ModelCard:
         row = self._rows.get(model)
         inputs = list(row.input) if row else ["text"]
+        if row is None and mine and mine.architecture:
+            inputs = mine.architecture.input_modalities
         return ModelCard(
             id=model,
             created=mine.created if mine else 0,
