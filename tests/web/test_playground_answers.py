@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Request, expect
 
 from gateway import Site
 from upstream import DONE, STALL, delta, finish, script, stream, usage
@@ -118,3 +118,38 @@ async def test_what_was_deleted_comes_back_where_it_was_only(page: Page, site: S
     await expect(page.get_by_role("button", name="Undo")).to_be_visible()
     await page.get_by_role("button", name="New session", exact=True).click()
     await expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+
+
+async def test_the_code_is_always_that_of_what_is_sent(page: Page, site: Site):
+    sent: list[Any] = []
+    shown: list[Any] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            body = request.post_data_json
+            shown.append(body["request"]) if request.url.endswith("/api/snippets") else sent.append(body)
+
+    async def agree(count: int) -> None:
+        """What is shown is what was sent as the request number ``count``."""
+        await expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+        await page.wait_for_timeout(500)  # the code is made anew a moment after the last change
+        assert len(sent) == count and shown[-1] == sent[-1]
+
+    page.on("request", note)
+    call = {"index": 0, "id": "call_a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    calling = script(delta({"role": "assistant", "tool_calls": [call]}), finish("tool_calls"), usage(), DONE)
+    site.upstream.scripts = [calling, stream("It is 42,"), stream(" I think.")]
+    await enter(page, site)
+    await page.get_by_role("button", name="Code of this conversation").click()
+    await say(page, "How much?")
+    await expect(page.get_by_role("button", name="Add the result of look")).to_be_visible()
+    await agree(1)
+    await page.get_by_role("button", name="Add the result of look").click()
+    await page.keyboard.type("42")
+    await page.get_by_role("button", name="Get an answer").click()
+    await expect(page.get_by_text("It is 42,")).to_be_visible()
+    await agree(2)
+    await page.get_by_role("button", name="Continue message 4").click()
+    await expect(page.get_by_text("It is 42, I think.")).to_be_visible()
+    await agree(3)
+    assert sent[-1]["messages"][-1] == {"role": "assistant", "content": "It is 42,"}

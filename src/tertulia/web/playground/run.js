@@ -43,6 +43,7 @@ export function start(session, chat, heard, going = null) {
   if (problems.length) return problems;
   const message = going ?? newMessage("assistant");
   message.answer = going ? seeded(asked, going) : blank(asked);
+  if (going) message.begun = textOf(going);
   message.pending = true;
   delete message.cut;
   delete message.edited;

@@ -98,14 +98,17 @@ export function settle(chat) {
 
 /**
  * The conversation as it would be sent: with `draft` ({text, parts}) as its next message if there is something in it,
- * else up to the last message that wants an answer.
+ * else up to the last message that wants an answer, with what an answer that was gone on with `begun` with.
  */
 export function sendable(chat, draft = null) {
   const messages = [...chat.messages];
   while (messages.length && failed(messages.at(-1))) messages.pop();
-  const next = draft ? contentOf(draft.text, draft.parts) : "";
-  if (next.length) messages.push(newMessage("user", next));
-  else if (messages.at(-1)?.answer) messages.pop();
+  const written = draft && (draft.text.trim() || draft.parts.length);
+  if (written) messages.push(newMessage("user", contentOf(draft.text, draft.parts)));
+  else if (messages.at(-1)?.answer) {
+    const { begun, ...last } = messages.pop();
+    if (begun) messages.push({ ...last, content: begun });
+  }
   return { ...chat, messages };
 }
 
