@@ -26,7 +26,7 @@ ROWS = 128
 
 class Tower:
     """A compiled vision tower. ``weight`` gives its tensors by our names (``vision.patch``, ``vision.0.q`` ...,
-    ``connector``). Weights and activations are float32: rounding saves little here, where all is multiplication."""
+    ``connector``). Weights and activations are float32."""
 
     def __init__(self, vision: Vision, weight: Callable[[str], Weight | None], threads: int = 0) -> None:
         self.vision = vision
