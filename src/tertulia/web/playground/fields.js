@@ -217,7 +217,7 @@ function texts(value) {
 }
 
 /** What is wrong with `tools`: a list, or the text of one that is being written. "" if nothing is. */
-export function toolsFault(tools) {
+function toolsFault(tools) {
   if (!Array.isArray(tools)) return 'must be a JSON list of tools: [{"type": "function", "function": {...}}]';
   const names = new Set();
   for (const [place, tool] of tools.entries()) {
@@ -246,7 +246,7 @@ function toolFault(tool, path, names) {
 }
 
 /** What is wrong with `choice` among `tools`, or "". */
-export function choiceFault(choice, tools) {
+function choiceFault(choice, tools) {
   const names = Array.isArray(tools) ? tools.map((tool) => tool?.function?.name) : [];
   if (choice === "auto" || choice === "none") return "";
   const name = choice?.function?.name;
@@ -258,7 +258,7 @@ export function choiceFault(choice, tools) {
 }
 
 /** What is wrong with a response_format, or "". */
-export function formatFault(format) {
+function formatFault(format) {
   if (!isObject(format)) return "must be an object with a type";
   if (format.type === "text" || format.type === "json_object") return "";
   if (format.type !== "json_schema") return ""; // another server's own: it will say

@@ -26,6 +26,12 @@ const THEIRS = {
   not_found: "Choose another provider, or another model.",
 };
 
+/** By status: of a server that isn't there, and of an answer that broke off. */
+const LOST = {
+  0: "Start it, or reload the page once it is back.",
+  200: "What came is kept: continue the message, or regenerate it.",
+};
+
 const own = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 
 /** Whether `answer` is still being written. */
@@ -126,10 +132,9 @@ export function troubles(answer) {
   const { error } = answer;
   const warnings = (answer.warnings ?? []).map((text) => h("p", { class: "notice warn small" }, text));
   if (!error) return warnings;
-  const asked = answer.route?.length ? own(THEIRS, error.code) : undefined;
-  const hint = asked ?? own(HINTS, error.code) ?? (error.status === 0 ? "Start it, or reload the page once it is back." : "");
+  const hint = (answer.route?.length && own(THEIRS, error.code)) || (own(HINTS, error.code) ?? LOST[error.status]);
   const wait = error.retryAfter ? `It asks to wait ${error.retryAfter} s.` : "";
-  const about = [error.status === 200 ? "" : error.status || "", error.code ?? error.type ?? "", error.param ?? "", error.requestId ?? ""];
+  const about = [error.status === 200 ? "" : error.status, error.code ?? error.type, error.param, error.requestId];
   return [
     ...warnings,
     h(
