@@ -161,8 +161,9 @@ def run(training: Training, folder: Path, micro: int, until: datetime.datetime |
             break
         if quiet and quiet.exists():
             training.save(newest)
-            while quiet.exists() and not stop:
+            while quiet.exists() and not stop and not (until and datetime.datetime.now() > until):
                 time.sleep(2)
+            continue
         start, spent = time.monotonic(), time.process_time()
         sums = training.advance(micro)
         if training.step % 10 == 0:
