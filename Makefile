@@ -40,9 +40,9 @@ bench: .venv-bench/.ready
 
 # The machine's Chromium, or Debian's, or else the one that playwright fetches.
 browser: .venv/.dev
-	@for name in chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit; done; \
+	@for name in chromium-headless-shell chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit; done; \
 	if command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; \
-	then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core > /dev/null; \
+	then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core > /dev/null; \
 	else $(BIN)/playwright install chromium; fi
 
 lock:

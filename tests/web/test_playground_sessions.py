@@ -1,5 +1,6 @@
 """Sessions: kept in the browser, named, copied, exported, imported, deleted, and sent as a link."""
 
+import asyncio
 import json
 import os
 import re
@@ -258,9 +259,10 @@ async def test_what_another_tab_did_is_seen_when_one_comes_back(page: Page, site
     await expect(messages(other)).to_have_count(4)
     await expect(other.get_by_text("Hello from afar.")).to_have_count(2)
     await expect(page.get_by_text("Another tab changes this session")).to_be_visible()
+    async with asyncio.timeout(5):  # what the other tab did is written a moment later
+        while await messages(page).count() != 4:
+            await page.evaluate("dispatchEvent(new Event('focus'))")
     await other.close()
-    await page.evaluate("dispatchEvent(new Event('focus'))")
-    await expect(messages(page)).to_have_count(4)
     await say(page, "Three")
     await expect(messages(page)).to_have_count(6)
     assert [words for role, words in said(site) if role == "user"] == ["One", "Two", "Three"]

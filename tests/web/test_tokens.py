@@ -1,5 +1,6 @@
 """/settings/tokens as a person sees it."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -79,6 +80,9 @@ async def test_what_each_has_used_and_may_spend_is_told(page: Page, start: Start
         for cost in (1_000_000, 1_250_000):
             entry = Spent(request_id="r", token=1, caller="ana", model="m", provider="p", prompt_tokens=1000, cost=cost)
             ledger.spend(entry)
+        async with asyncio.timeout(5):  # entries are written a moment later
+            while not next(token for token in await ledger.list() if token.name == "ana").spent:
+                await asyncio.sleep(0.01)
         await page.goto(f"{site.url}/settings/tokens")
         await page.get_by_label("Token", exact=True).fill("configured-one")
         await page.keyboard.press("Enter")
