@@ -135,14 +135,15 @@ async def test_a_picture_is_read_the_same_in_chunks_and_after_it_was_dropped(
 async def test_a_stream_of_text_goes_on_while_a_picture_is_looked_at(start: Start) -> None:
     engine = await start("smolvlm")
     assert engine._gallery
+    many = [[f"x{number}", 64, 64] for number in range(12)]
     during: list[int] = []
-    async with aclosing(engine.chat(look("the", max_tokens=400))) as chunks:
-        await anext(chunks)
-        seen = asyncio.create_task(answer(engine, look(A, "what?", max_tokens=2)))
-        async for _ in chunks:
-            during.append(engine._gallery.made)
-            if seen.done():
-                break
+    seen = asyncio.create_task(answer(engine, look(*many, "what?", max_tokens=2)))
+    while not seen.done():  # a stream may be over before the picture is there
+        async with aclosing(engine.chat(look("the", max_tokens=400))) as chunks:
+            async for _ in chunks:
+                during.append(engine._gallery.made)
+                if seen.done():
+                    break
     await seen
     total = engine._gallery.made
     between = {made for made in during if 0 < made < total}
