@@ -15,7 +15,8 @@ try {
 }
 
 document.querySelector("#theme")?.addEventListener("click", () => {
-  set(getComputedStyle(root).colorScheme === "dark" ? "light" : "dark");
+  const chosen = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  set(chosen === "dark" ? "light" : "dark");
   try {
     localStorage.setItem(KEY, root.dataset.theme);
   } catch {
