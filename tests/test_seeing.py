@@ -8,24 +8,15 @@ import openai
 import pytest
 
 import seeing
-import tiny
-from asking import WORDS, address
+from asking import address
 from service import Service, serving
-from tertulia.catalog import manifest
-from tertulia.catalog.manifest import File
-
-SEES, BLIND = "tiny/smolvlm", "tiny/smollm2"
+from sighted import BLIND, SEES, install, talking
 
 
 @pytest.fixture(scope="module")
 def sighted(tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
     """A server over both."""
-    store = tmp_path_factory.mktemp("store")
-    for name, write in ((SEES, seeing.write), (BLIND, tiny.write)):
-        folder = store / name.replace("/", "--")
-        write(name.rpartition("/")[2], folder)
-        files = tuple(File(path.name, "0" * 64, path.stat().st_size) for path in sorted(folder.iterdir()))
-        manifest.write(folder, name, "a test", files)
+    store = install(tmp_path_factory.mktemp("store"))
     with serving(tmp_path_factory.mktemp("home"), model=SEES, store=store) as running:
         running.wait()
         yield running
@@ -44,10 +35,6 @@ def show(picture: str, question: str = "what is it for?") -> list[Any]:
 
 def _text(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
-
-
-def talking(**fields: Any) -> dict[str, Any]:
-    return {"model": SEES, "max_tokens": 8, "temperature": 0, "logit_bias": WORDS} | fields
 
 
 def test_a_picture_is_answered_whole_and_streamed_alike(client: openai.OpenAI) -> None:

@@ -155,6 +155,20 @@ async def test_a_stand_in_answers_for_models_that_nobody_has_and_says_so(setup: 
     assert "org/far" in [card.id for card in router.models()]
 
 
+async def test_of_this_machines_models_one_stands_in_that_can_honour_the_request(setup: Setup) -> None:
+    content: Any = [Text("what is it?"), Image(ImageUrl("data:image/png;base64,"))]
+    sees = Architecture(["text", "image"], ["text"])
+    cards = [
+        ModelCard(id="org/blind", created=0, owned_by="local", architecture=Architecture(["text"], ["text"])),
+        ModelCard(id="org/sees", created=0, owned_by="local", architecture=sees),
+    ]
+    setup.home.models = lambda: cards
+    router = setup.router(stand_in=True)
+    await chunks(router, asked("org/far", content))
+    await chunks(router, asked("org/far", "what is it?"))
+    assert [request.model for request in setup.home.requests] == ["org/sees", "org/blind"]
+
+
 def test_the_list_of_models_tells_their_providers(setup: Setup) -> None:
     rows = (row("org/model", together=Listing(id="t", context=100, price=(1.0, 2.0), fields={"tools": True})),)
     router = setup.router(party("together", models=()), party("groq", why="no key"), rows=rows)

@@ -200,12 +200,12 @@ class Index:
         return [candidate for candidate in self._candidates.get(model, ()) if self._usable(candidate)]
 
     def at_home(self, model: str | None = None) -> list[Candidate]:
-        """A model of this machine; the default one without a name. None if there is none."""
+        """A model of this machine; all of them, the default one first, without a name. None if there is none."""
         self._fresh()
         if model:
             model = self._names.get(model, model)
             return [one for one in self._candidates.get(model, ()) if one.provider == LOCAL]
-        return self._candidates[self._here[0].id][:1] if self._here else []
+        return [self._candidates[card.id][0] for card in self._here]
 
     def _pinned(self, model: str, wish: Wish) -> list[Candidate]:
         party = self.parties.get(wish.provider)

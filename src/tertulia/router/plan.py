@@ -47,7 +47,9 @@ def make_plan(index: Index, request: ChatRequest, settings: Settings, states: Ma
         plan.candidates += order(able, states, wish.policy or settings.policy, settings.order)
     if settings.stand_in or (settings.fallback and not wishes[0].provider and any(map(index.knows, wishes))):
         tried = {candidate.key for candidate in plan.candidates} | {candidate.key for candidate, _ in refused}
-        plan.candidates += take([one for one in index.at_home(settings.fallback) if one.key not in tried])
+        home = [one for one in index.at_home(settings.fallback) if one.key not in tried]
+        able = next((one for one in home if not lacks(one, wanted, tokens)), None)
+        plan.candidates += [able] if able else take(home[:1])
     if not plan.candidates:
         raise _nobody(index, request, refused, wanted, tokens) if refused else error or index.unknown(wishes[0])
     return plan
