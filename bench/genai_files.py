@@ -13,7 +13,7 @@ import openvino as ov
 from openvino import opset6, opset13
 from openvino import opset13 as op
 
-from tertulia.engine import model
+from tertulia.engine import nodes
 from tertulia.engine.checkpoint import Shape, open_checkpoint
 
 Node = Any
@@ -33,16 +33,16 @@ def _graph(checkpoint: Any) -> ov.Model:
         _input([-1, -1], ov.Type.i64, name) for name in ("input_ids", "attention_mask", "position_ids")
     )
     beams = _input([-1], ov.Type.i32, "beam_idx")
-    embed = model._matrix(weight("embed"))
+    embed = nodes.matrix(weight("embed"))
     hidden = op.gather(embed, ids, op.constant(0, ov.Type.i32))
     rotary = _rotary(positions, shape)
     sinks: list[Node] = []
     for layer in range(shape.layers):
 
         def linear(x: Node, name: str, layer: int = layer) -> Node:
-            return model._linear(x, weight(f"{layer}.{name}"), weight(f"{layer}.{name}.bias"))
+            return nodes.linear(x, weight(f"{layer}.{name}"), weight(f"{layer}.{name}.bias"))
 
-        normed = model._norm(hidden, weight(f"{layer}.attention_norm"), shape.eps)
+        normed = nodes.norm(hidden, weight(f"{layer}.attention_norm"), shape.eps)
         query = _rotate(_heads(linear(normed, "q"), shape.heads, shape), rotary, shape)
         key = _rotate(_heads(linear(normed, "k"), shape.kv_heads, shape), rotary, shape)
         value = _heads(linear(normed, "v"), shape.kv_heads, shape)
@@ -50,12 +50,12 @@ def _graph(checkpoint: Any) -> ov.Model:
         value, value_sink = _state(f"past_key_values.{layer}.valuepresent.{layer}.value", value, ids, beams, shape)
         sinks += [key_sink, value_sink]
         hidden = op.add(hidden, linear(_attention(query, key, value, shape), "o"))
-        normed = model._norm(hidden, weight(f"{layer}.mlp_norm"), shape.eps)
+        normed = nodes.norm(hidden, weight(f"{layer}.mlp_norm"), shape.eps)
         gated = op.multiply(op.swish(linear(normed, "gate")), linear(normed, "up"))
         hidden = op.add(hidden, linear(gated, "down"))
-    rows = model._norm(hidden, weight("norm"), shape.eps)
+    rows = nodes.norm(hidden, weight("norm"), shape.eps)
     head = None if shape.tied else weight("head")
-    logits = op.matmul(rows, embed if head is None else model._matrix(head), False, True)
+    logits = op.matmul(rows, embed if head is None else nodes.matrix(head), False, True)
     logits.output(0).set_names({"logits"})
     return ov.Model([op.result(logits)], sinks, [ids, mask, positions, beams], shape.family)
 

@@ -15,7 +15,8 @@ from openvino import opset13 as op
 import tiny
 from tertulia.engine.batch import BLOCK, FEW, Batch, pieces
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
-from tertulia.engine.model import Model, _allocate, _attention, _input
+from tertulia.engine.model import Model, _allocate, _attention
+from tertulia.engine.nodes import entry
 
 FAMILIES = Path(__file__).parents[1] / "data" / "families"
 Feed = Callable[..., np.ndarray]
@@ -291,11 +292,11 @@ def test_the_private_operator_is_what_we_take_it_for() -> None:
     blank = {field.name: 0 for field in dataclasses.fields(Shape)}
     shape = Shape(**(blank | {"heads": heads, "kv_heads": kv_heads, "head_size": size, "rope_factors": None}))
     widths = (heads, kv_heads, kv_heads)
-    data = [_input([-1, rows * size], ov.Type.f32, name) for name, rows in zip("qkv", widths, strict=True)]
-    caches = [_input([-1, -1, -1, -1], ov.Type.dynamic, f"{name}_cache.0") for name in ("key", "value")]
+    data = [entry([-1, rows * size], ov.Type.f32, name) for name, rows in zip("qkv", widths, strict=True)]
+    caches = [entry([-1, -1, -1, -1], ov.Type.dynamic, f"{name}_cache.0") for name in ("key", "value")]
     names = ("past_lens", "subsequence_begins", "block_indices", "block_indices_begins")
-    paging = [_input([-1], ov.Type.i32, name) for name in names]
-    longest = _input([], ov.Type.i32, "max_context_len")
+    paging = [entry([-1], ov.Type.i32, name) for name in names]
+    longest = entry([], ov.Type.i32, "max_context_len")
     attended = _attention([*data, *caches, *paging], longest, shape)
     graph = ov.Model([op.result(attended)], [*data, *caches, *paging, longest])
     (node,) = [node for node in graph.get_ops() if node.get_type_name() == "PagedAttentionExtension"]

@@ -11,17 +11,12 @@ from typing import Any, cast
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13
 from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownVariableType]
 
 from tertulia.engine.batch import BLOCK, FEW, Batch, accompany, fill, pieces
 from tertulia.engine.checkpoint import Checkpoint, Shape
+from tertulia.engine.nodes import Node, entry, finish, linear, matrix, norm, op, present, reshape, turn
 from tertulia.engine.weights import Codes, Weight, stack
-from tertulia.errors import StoreError
-
-Node = Any
-op: Any = opset13
-"""openvino's types say little: what nodes are made of is unknown to the type checker from here on."""
 
 
 class Model:
@@ -102,11 +97,10 @@ def _orders(options: dict[str, Any]) -> tuple[bool, bool]:
     columns = 1024
     codes = random.integers(0, 256, (BLOCK, columns // BLOCK, BLOCK), np.uint8)
     each = (BLOCK, columns // BLOCK, 1)
-    matrix = Codes(codes, np.full(each, 128, np.uint8), random.random(each, np.float32))
-    x = _input([-1, columns], ov.Type.f32, "x")
-    results = [op.result(op.swish(_linear(x, value))) for value in (matrix, matrix.floats())]
-    make: Any = ov.Model
-    request = ov.Core().compile_model(make(results, [x], "orders"), "CPU", options).create_infer_request()
+    coded = Codes(codes, np.full(each, 128, np.uint8), random.random(each, np.float32))
+    x = entry([-1, columns], ov.Type.f32, "x")
+    results = [op.swish(linear(x, value)) for value in (coded, coded.floats())]
+    request = ov.Core().compile_model(finish(results, [x], "orders"), "CPU", options).create_infer_request()
     rows = random.standard_normal((8 * FEW, columns), np.float32)
 
     def first(count: int) -> list[NDArray[np.float32]]:
@@ -138,81 +132,45 @@ def _allocate(compiled: Any, request: Any, kv: int) -> list[Any]:
 def _graph(checkpoint: Checkpoint) -> ov.Model:
     """The graph of a llama or qwen2 model: they differ by a bias on q, k and v, which is there or not."""
     shape, weight = checkpoint.shape, checkpoint.weight
-    tokens = _input([-1], ov.Type.i64, "input_ids")
-    positions = _input([-1], ov.Type.i64, "position_ids")
+    tokens = entry([-1], ov.Type.i64, "input_ids")
+    positions = entry([-1], ov.Type.i64, "position_ids")
     paging = [
-        _input([-1], ov.Type.i32, name)
+        entry([-1], ov.Type.i32, name)
         for name in ("past_lens", "subsequence_begins", "block_indices", "block_indices_begins")
     ]
-    longest = _input([], ov.Type.i32, "max_context_len")
-    sampled = _input([-1], ov.Type.i64, "sampled_tokens_indices")
+    longest = entry([], ov.Type.i32, "max_context_len")
+    sampled = entry([-1], ov.Type.i64, "sampled_tokens_indices")
     caches: list[Node] = []
-    table = _present(weight("embed"), "embed")
-    embed = _matrix(table)
+    table = present(weight("embed"), "embed")
+    embed = matrix(table)
     rotary = _rotary(positions, shape)
     hidden = op.gather(embed, tokens, op.constant(0, ov.Type.i32))
     pictures: list[Node] = []
     if checkpoint.vision is not None:
-        pictures = [_input([-1], ov.Type.i64, "places"), _input([-1, shape.hidden], ov.Type.f32, "seen")]
+        pictures = [entry([-1], ov.Type.i64, "places"), entry([-1, shape.hidden], ov.Type.f32, "seen")]
         hidden = op.scatter_update(hidden, *pictures, op.constant(0, ov.Type.i32))
     for layer in range(shape.layers):
 
         def part(name: str, layer: int = layer) -> Weight:
-            return _present(weight(f"{layer}.{name}"), f"{layer}.{name}")
+            return present(weight(f"{layer}.{name}"), f"{layer}.{name}")
 
-        normed = _norm(hidden, part("attention_norm"), shape.eps)
+        normed = norm(hidden, part("attention_norm"), shape.eps)
         query, key, value = _projections(normed, weight, layer)
-        pair = [_input([-1, -1, -1, -1], ov.Type.dynamic, f"{name}_cache.{layer}") for name in ("key", "value")]
+        pair = [entry([-1, -1, -1, -1], ov.Type.dynamic, f"{name}_cache.{layer}") for name in ("key", "value")]
         caches += pair
         query, key = _rotate(query, rotary, shape.heads, shape), _rotate(key, rotary, shape.kv_heads, shape)
         attended = _attention([query, key, value, *pair, *paging], longest, shape)
-        hidden = op.add(hidden, _linear(attended, part("o")))
-        normed = _norm(hidden, part("mlp_norm"), shape.eps)
-        gated = op.multiply(op.swish(_linear(normed, part("gate"))), _linear(normed, part("up")))
-        hidden = op.add(hidden, _linear(gated, part("down")))
+        hidden = op.add(hidden, linear(attended, part("o")))
+        normed = norm(hidden, part("mlp_norm"), shape.eps)
+        gated = op.multiply(op.swish(linear(normed, part("gate"))), linear(normed, part("up")))
+        hidden = op.add(hidden, linear(gated, part("down")))
     rows = op.gather(hidden, sampled, op.constant(0, ov.Type.i32))
-    rows = _norm(rows, _present(weight("norm"), "norm"), shape.eps)
+    rows = norm(rows, present(weight("norm"), "norm"), shape.eps)
     head = None if shape.tied else weight("head")
-    logits = op.matmul(rows, embed if head is None else _matrix(head), False, True)
+    logits = op.matmul(rows, embed if head is None else matrix(head), False, True)
     logits.output(0).set_names({"logits"})
     parameters = [tokens, positions, *paging, longest, sampled, *pictures, *caches]
-    make: Any = ov.Model  # its two declarations contradict each other
-    return make([op.result(logits)], parameters, checkpoint.shape.family)
-
-
-def _input(shape: list[int], kind: ov.Type, name: str) -> Node:
-    node = op.parameter(ov.PartialShape(shape), kind, name=name)
-    node.output(0).set_names({name})
-    return node
-
-
-def _present(value: Weight | None, name: str) -> Weight:
-    if value is None:
-        raise StoreError(f"the model's weights lack the tensor '{name}'")
-    return value
-
-
-def _matrix(value: Weight) -> Node:
-    """A constant [rows, columns], decompressed by the plugin as it multiplies."""
-    if not isinstance(value, Codes):
-        return op.constant(value)
-    codes, zero = (_constant(array, value.bits) for array in (value.codes, value.zero))
-    floats = op.subtract(op.convert(codes, "f32"), op.convert(zero, "f32"))
-    scaled = op.multiply(floats, op.constant(value.scale))
-    return op.reshape(scaled, op.constant(np.array(value.shape, np.int64)), False)
-
-
-def _constant(array: NDArray[np.uint8], bits: int) -> Node:
-    if bits == 8:
-        return op.constant(array)
-    flat = array.reshape(-1)
-    packed = flat[0::2] | (flat[1::2] << 4)
-    return op.constant(ov.Tensor(packed, ov.Shape(list(array.shape)), ov.Type.u4))
-
-
-def _linear(x: Node, value: Weight, bias: Weight | None = None) -> Node:
-    y = op.matmul(x, _matrix(value), False, True)
-    return y if bias is None else op.add(y, op.constant(bias))
+    return finish([logits], parameters, checkpoint.shape.family)
 
 
 FLOAT_QUERIES = 2
@@ -222,34 +180,25 @@ wherever weights are codes, and what is wrong early is wrong in all that follows
 
 def _projections(x: Node, weight: Callable[[str], Weight | None], layer: int) -> list[Node]:
     """Query, key and value: one multiplication for all whose codes are of one kind."""
-    weights = [_present(weight(f"{layer}.{name}"), f"{layer}.{name}") for name in "qkv"]
+    weights = [present(weight(f"{layer}.{name}"), f"{layer}.{name}") for name in "qkv"]
     biases = [weight(f"{layer}.{name}.bias") for name in "qkv"]
     if layer < FLOAT_QUERIES and isinstance(weights[0], Codes):
         weights[0] = weights[0].floats()
-    coded = [matrix for matrix in weights if isinstance(matrix, Codes)]
+    coded = [each for each in weights if isinstance(each, Codes)]
     whole = stack(coded)
     if whole is None:
-        return [_linear(x, matrix, bias) for matrix, bias in zip(weights, biases, strict=True)]
+        return [linear(x, each, bias) for each, bias in zip(weights, biases, strict=True)]
     first = len(weights) - len(coded)
-    apart = [_linear(x, matrix, bias) for matrix, bias in zip(weights[:first], biases[:first], strict=True)]
+    apart = [linear(x, each, bias) for each, bias in zip(weights[:first], biases[:first], strict=True)]
     added = [bias for bias in biases[first:] if isinstance(bias, np.ndarray)]
-    y = _linear(x, whole, np.concatenate(added) if added else None)
-    ends = np.cumsum([0, *(matrix.shape[0] for matrix in coded)])
+    y = linear(x, whole, np.concatenate(added) if added else None)
+    ends = np.cumsum([0, *(each.shape[0] for each in coded)])
     return apart + [_columns(y, begin, end) for begin, end in pairwise(ends)]
 
 
 def _columns(x: Node, begin: int, end: int) -> Node:
     bounds = [op.constant(np.array([bound], np.int64)) for bound in (begin, end, 1, 1)]
     return op.slice(x, *bounds)
-
-
-def _norm(x: Node, weight: Weight, eps: float) -> Node:
-    """Root-mean-square normalisation over the last axis, in the shape that the plugin fuses into one operation."""
-    power = op.power(x, op.constant(np.float32(2)))
-    mean = op.reduce_mean(power, op.constant(np.array([-1], np.int64)), True)
-    root = op.sqrt(op.add(mean, op.constant(np.float32(eps))))
-    normed = op.multiply(x, op.divide(op.constant(np.float32(1)), root))
-    return op.multiply(normed, op.constant(weight))
 
 
 def _rotary(positions: Node, shape: Shape) -> tuple[Node, Node]:
@@ -266,17 +215,8 @@ def _rotary(positions: Node, shape: Shape) -> tuple[Node, Node]:
 
 
 def _rotate(x: Node, rotary: tuple[Node, Node], heads: int, shape: Shape) -> Node:
-    cosine, sine = rotary
     size = shape.head_size
-    split = op.reshape(x, op.constant(np.array([-1, heads, 1, size], np.int64)), False)
-
-    def half(begin: int, end: int) -> Node:
-        bounds = [op.constant(np.array([value], np.int64)) for value in (begin, end, 1, 3)]
-        return op.slice(split, *bounds)
-
-    turned = op.concat([op.negative(half(size // 2, np.iinfo(np.int64).max)), half(0, size // 2)], -1)
-    mixed = op.add(op.multiply(split, cosine), op.multiply(turned, sine))
-    return op.reshape(mixed, op.constant(np.array([-1, heads * size], np.int64)), False)
+    return reshape(turn(reshape(x, -1, heads, 1, size), *rotary, size), -1, heads * size)
 
 
 def _attention(inputs: list[Node], longest: Node, shape: Shape) -> Node:
