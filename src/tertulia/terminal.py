@@ -1,18 +1,24 @@
 """A conversation in a terminal, with whatever answers chats. It reads and writes through callables that it is given."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from tertulia.errors import TertuliaError
-from tertulia.types import Backend, ChatRequest, Message
+from tertulia.engine.lean import lean
+from tertulia.errors import BadRequest, TertuliaError
+from tertulia.types import Backend, ChatRequest, Image, ImageUrl, Message, Text
 
 HELP = (
-    "/system TEXT sets the instructions, /reset forgets what was said, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer"
+    "/system TEXT sets the instructions, /image FILE shows a picture with the next question, /reset forgets what was\n"
+    "said, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer"
 )
+MOST = 20 << 20
+"""Bytes of a picture's file, unless it is said otherwise."""
 
 
 class Party(Backend, Protocol):
@@ -21,9 +27,29 @@ class Party(Backend, Protocol):
     async def aclose(self) -> None: ...
 
 
+def picture(place: str, most: int = MOST) -> Image:
+    """What ``place`` names, a URL or a file of at most ``most`` bytes, as a part of a message. Raises BadRequest for a
+    file that isn't there or is no picture."""
+    if place.lower().startswith(("http://", "https://", "data:")):
+        return Image(ImageUrl(place))
+    try:
+        with Path(place).expanduser().open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"{place}: {error.strerror if isinstance(error, OSError) else error}") from None
+    if len(content) > most:
+        raise BadRequest(f"{place}: the file is larger than {most / 1e6:.3g} MB")
+    try:
+        kind = lean(content).kind.lower()
+    except BadRequest as error:
+        raise BadRequest(f"{place}: {error.message}") from None
+    return Image(ImageUrl(f"data:image/{kind};base64,{base64.b64encode(content).decode()}"))
+
+
 class Conversation:
     """What was said so far, and what it is said with. ``request`` carries the settings; its messages are set here.
-    What a model thinks aloud goes to ``aside``."""
+    What a model thinks aloud goes to ``aside``. ``pictures``, whose files may have ``most`` bytes, go with the next
+    question."""
 
     def __init__(
         self,
@@ -32,18 +58,22 @@ class Conversation:
         system: str,
         write: Callable[[str], None],
         aside: Callable[[str], None] = lambda text: None,
+        most: int = MOST,
     ) -> None:
         self.backend = backend
         self.request = request
         self.write = write
         self.aside = aside
+        self.most = most
         self.system = system
         self.turns: list[Message] = []
+        self.pictures: list[Image] = []
 
     async def ask(self, text: str) -> None:
         """Write the answer to ``text`` as it comes. What was said stays said, also where the answer was stopped; a
-        question that nothing answered is forgotten."""
-        question = Message(role="user", content=text)
+        question that nothing answered is forgotten, with its pictures."""
+        shown, self.pictures = self.pictures, []
+        question = Message(role="user", content=[*shown, Text(text)] if shown else text)
         system = [Message(role="system", content=self.system)] if self.system else []
         request = msgspec.structs.replace(self.request, messages=[*system, *self.turns, question], stream=True)
         said: list[str] = []
@@ -67,13 +97,18 @@ class Conversation:
                 self.write("\n")
 
     def obey(self, line: str) -> bool:
-        """Do what a line that begins with a slash says. False means: leave."""
+        """Do what a line that begins with a slash says. False means: leave. Raises BadRequest for what can't be
+        shown."""
         command, _, rest = line.partition(" ")
         match command:
             case "/exit" | "/quit" | "/bye":
                 return False
             case "/reset":
                 self.turns.clear()
+                self.pictures.clear()
+            case "/image" if place := rest.strip().strip("'\""):
+                self.pictures.append(picture(place, self.most))
+                self.write(f"{place} goes with the next question\n")
             case "/system":
                 self.system = rest.strip() or self.system
                 self.write(f"instructions: {self.system or 'none'}\n")
@@ -97,13 +132,13 @@ def converse(runner: asyncio.Runner, conversation: Conversation, read: Callable[
         except KeyboardInterrupt:
             write(f"\n{HELP}\n")
             continue
-        if line.startswith("/"):
-            if not conversation.obey(line):
-                return
-        elif line:
-            try:
+        try:
+            if line.startswith("/"):
+                if not conversation.obey(line):
+                    return
+            elif line:
                 runner.run(conversation.ask(line))
-            except KeyboardInterrupt:
-                write("\n")
-            except TertuliaError as error:
-                write(f"{error.message}\n")
+        except KeyboardInterrupt:
+            write("\n")
+        except TertuliaError as error:
+            write(f"{error.message}\n")

@@ -10,6 +10,7 @@ from tertulia.commands.start import Add
 from tertulia.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from tertulia.config import Config
     from tertulia.types import ChatRequest
 
 _CHAT = """Talk to a model: one on this machine, or any at an OpenAI-compatible address (--url).
@@ -30,6 +31,13 @@ def _add_chat(command: argparse.ArgumentParser) -> None:
     say("--url", metavar="URL", help="an OpenAI-compatible address (http://127.0.0.1:8080/v1) instead of a model here")
     say("--token", metavar="TOKEN", default="", help="the token for --url, if it wants one")
     say("--model", metavar="ID", help="the model to talk to")
+    say(
+        "--image",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a picture to show with the question, a file or a URL (may be repeated)",
+    )
     say("--system", metavar="TEXT", default="", help="instructions that the model is given first")
     say("--temperature", type=float, metavar="T", help="0 always takes the likeliest word, up to 2 takes more chances")
     say("--top-p", type=float, metavar="P", help="leave out the unlikely words beyond this share")
@@ -48,12 +56,15 @@ def _chat(args: argparse.Namespace) -> None:
     from tertulia import build, terminal
 
     piped = not sys.stdin.isatty()
-    prompt = " ".join(args.prompt) or (sys.stdin.read().strip() if piped else "")
+    prompt = " ".join(args.prompt) or (_read() if piped else "")
     if piped and not prompt:
         raise StoreError("there is nothing to ask: give a PROMPT, or write to standard input")
     config = start.settings(args)
+    pictures = [terminal.picture(place, config.images.size) for place in args.image]
     if not args.url:
         config.engine.model = [args.model] if args.model else config.engine.model[:1]
+        if pictures:
+            _choose(config)
         start.settle_models(config)
 
     async def enter() -> terminal.Party:
@@ -62,7 +73,8 @@ def _chat(args: argparse.Namespace) -> None:
     with asyncio.Runner() as runner:
         backend = runner.run(enter())
         try:
-            talk = terminal.Conversation(backend, _wishes(args), args.system, _write, _aside)
+            talk = terminal.Conversation(backend, _wishes(args), args.system, _write, _aside, config.images.size)
+            talk.pictures += pictures
             if prompt:
                 runner.run(talk.ask(prompt))
             else:
@@ -71,6 +83,35 @@ def _chat(args: argparse.Namespace) -> None:
                 terminal.converse(runner, talk, lambda: input("> "))
         finally:
             runner.run(backend.aclose())
+
+
+def _read() -> str:
+    """What is piped in."""
+    try:
+        text = sys.stdin.read().strip()
+        text.encode()  # in some locales what is no text is read as if it were
+        return text
+    except UnicodeError:
+        raise StoreError("what is piped in is not text; --image FILE shows a picture") from None
+
+
+def _choose(config: "Config") -> None:
+    """Where no model is named, one that sees. Raises StoreError if there is none, or the one that is named doesn't."""
+    from tertulia.catalog import catalog, facts
+
+    store = start.store(config)
+    sees = [model.id for model in store.list() if model.architecture in facts.SEEING]
+    named = next(iter(config.engine.model), "")
+    model = store.find(named) if named else None
+    if named and (model is None or model.id in sees):  # what is not here is told of later
+        return
+    config.engine.model = sees[:1]
+    why = f"{model.id} reads text only, not images" if model else "no model here sees"
+    if model and sees:
+        raise StoreError(f"{why}; of those that are here {', '.join(sees)} {'see' if len(sees) > 1 else 'sees'}")
+    if not sees:
+        known = next(row.id for row in catalog.rows() if row.source and "image" in row.input)
+        raise StoreError(f"{why}; `tertulia pull {known}` fetches one that does")
 
 
 def _wishes(args: argparse.Namespace) -> "ChatRequest":
