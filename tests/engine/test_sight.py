@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import seeing
-from asking import Start, picturing
+from asking import Start, picturing, stream
 from tertulia.engine.ask import Plan
 from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
@@ -77,6 +77,17 @@ async def planned(start: Start, name: str, case: str) -> Plan:
 async def test_a_prompt_with_pictures_is_the_recorded_one(start: Start, name: str, case: str) -> None:
     plan = await planned(start, name, case)
     assert plan.prompt.ids == recorded(name, case)["ids"]
+
+
+@pytest.mark.parametrize("name", seeing.TEMPLATES)
+async def test_the_usage_counts_the_tokens_of_the_recorded_prompts(start: Start, name: str) -> None:
+    engine = await start(name)
+    for case in RECORDED[name]["cases"]:
+        asked = picturing(case["messages"], max_tokens=1)
+        (*_, last) = await stream(engine, asked)
+        assert last.usage
+        counts = (last.usage.prompt_tokens, await engine.count(asked))
+        assert counts == (len(case["ids"]), len(case["ids"])), case["name"]
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
