@@ -1,7 +1,8 @@
 """A vision tower with its connector as OpenVINO graphs, one for each layer: pictures to rows of an embedding.
 
-The work is done in pieces of ``ROWS`` patches of one layer, so that whoever streams text waits for one piece at most.
-The pieces are always the same, so a picture's embedding is the same to the last bit whoever was served meanwhile.
+The work is done in pieces, so that whoever streams text waits for one piece at most: a layer of a tile, or of a part of
+its patches where it has many. The pieces are always the same, so a picture's embedding is the same to the last bit
+whoever was served meanwhile.
 """
 
 from collections.abc import Callable, Generator
@@ -20,8 +21,10 @@ from tertulia.errors import StoreError
 Node = Any
 op: Any = opset13
 Floats = NDArray[np.float32]
+WHOLE = 256
+"""Patches up to which a tile's layer is one piece: a few milliseconds for a small tower."""
 ROWS = 128
-"""Patches of one layer that are computed without a break: some milliseconds for a small tower."""
+"""The most patches of a larger tile that are computed without a break."""
 
 
 class Tower:
@@ -41,11 +44,15 @@ class Tower:
         def compiled(graph: ov.Model) -> Any:
             return core.compile_model(graph, "CPU", options).create_infer_request()
 
-        build = _Builder(vision, weight)
+        count = vision.patches**2
+        steps = 1 if count <= WHOLE else -(-count // ROWS)
+        step = -(-count // steps)
+        self._parts = [slice(begin, min(begin + step, count)) for begin in range(0, count, step)]
+        build = _Builder(vision, weight, steps > 1)
         self._first = compiled(build.first())
         self._layers = [compiled(build.layer(index)) for index in range(vision.layers)]
         self._last = compiled(build.last())
-        self.pieces = (vision.layers + 1) * -(-(vision.patches**2) // ROWS) + 1
+        self.pieces = (vision.layers + 1) * steps + 1
         """Pieces that a tile is done in."""
 
     def see(self, tiles: Pixels) -> Generator[None, None, Floats]:
@@ -56,40 +63,43 @@ class Tower:
         return np.concatenate(found)
 
     def _tile(self, tile: Pixels) -> Generator[None, None, Floats]:
-        raw = patches(self.vision, tile)
-        count, hidden = len(raw), self.vision.hidden
-        state = np.empty((4, count, hidden), np.float32)  # hidden, query, key, value
+        raw, places = patches(self.vision, tile), self.vision.positions()
+        whole = len(self._parts) == 1
+        # hidden, and of a tile in parts query, key and value: all its patches are attended to by each
+        state = np.empty((1 if whole else 4, len(raw), self.vision.hidden), np.float32)
         following = np.empty_like(state)
-        places = self.vision.positions()
-        for begin in range(0, count, ROWS):
-            part = slice(begin, begin + ROWS)
-            self._first.infer({"patches": raw[part], "places": places[part].astype(np.int64)})
-            _keep(self._first, following, part)
+        for part in self._parts:
+            _compute(self._first, {"patches": raw[part], "places": places[part]}, following, part)
             yield
         for layer in self._layers:
             state, following = following, state
-            for begin in range(0, count, ROWS):
-                part = slice(begin, begin + ROWS)
-                layer.infer({"hidden": state[0, part], "query": state[1, part], "key": state[2], "value": state[3]})
-                _keep(layer, following, part)
+            for part in self._parts:
+                given = {"hidden": state[0, part]}
+                if not whole:
+                    given |= {"query": state[1, part], "key": state[2], "value": state[3]}
+                _compute(layer, given, following, part)
                 yield
-        self._last.infer({"hidden": following[0]})
+        self._last.infer({"hidden": following[0]}, share_inputs=True, share_outputs=True)
+        rows = self._last.get_output_tensor(0).data.copy()
         yield
-        return self._last.get_output_tensor(0).data.copy()
+        return rows
 
 
-def _keep(request: Any, state: Floats, part: slice) -> None:
+def _compute(request: Any, given: dict[str, Any], state: Floats, part: slice) -> None:
+    """Run a graph; what comes of it goes to a part of ``state``, where the next run doesn't overwrite it."""
+    request.infer(given, share_inputs=True, share_outputs=True)
     for index in range(len(request.model_outputs)):
         state[index, part] = request.get_output_tensor(index).data
 
 
 class _Builder:
-    """Makes the graphs. The first turns patches into the hidden rows of the first layer, each layer those of the next;
-    all but the last layer give the query, key and value beside."""
+    """Makes the graphs. The first turns patches into the hidden rows of the first layer, each layer those of the next.
+    For tiles in ``parts`` all but the last layer give the next one's query, key and value beside."""
 
-    def __init__(self, vision: Vision, weight: Callable[[str], Weight | None]) -> None:
+    def __init__(self, vision: Vision, weight: Callable[[str], Weight | None], parts: bool) -> None:
         self._vision = vision
         self._weight = weight
+        self._parts = parts
 
     def first(self) -> ov.Model:
         raw = _input([-1, 3 * self._vision.patch**2], "patches")
@@ -97,22 +107,21 @@ class _Builder:
         table = op.constant(self._floats("vision.positions"))
         row = op.gather(table, places, op.constant(0, ov.Type.i32))
         hidden = op.add(self._linear(raw, "vision.patch"), row)
-        return _model([hidden, *self._parts(hidden, 0)], [raw, places], "first")
+        return _model([hidden, *self._beside(hidden, 0)], [raw, places], "first")
 
     def layer(self, index: int) -> ov.Model:
         vision, name = self._vision, f"vision.{index}"
-        hidden, query, key, value = inputs = [
-            _input([-1, vision.hidden], part) for part in ("hidden", "query", "key", "value")
-        ]
-        attended = op.scaled_dot_product_attention(*(self._heads(part) for part in (query, key, value)))
+        before = _input([-1, vision.hidden], "hidden")
+        given = [_input([-1, vision.hidden], part) for part in ("query", "key", "value")] if self._parts else []
+        attending = given or self._projected(before, index)
+        attended = op.scaled_dot_product_attention(*(self._heads(part) for part in attending))
         rows = op.transpose(attended, op.constant(np.array([0, 2, 1, 3], np.int64)))
         rows = op.reshape(rows, op.constant(np.array([-1, vision.hidden], np.int64)), False)
-        hidden = op.add(hidden, self._linear(rows, f"{name}.o"))
+        hidden = op.add(before, self._linear(rows, f"{name}.o"))
         wide = self._linear(self._norm(hidden, f"{name}.mlp_norm"), f"{name}.up")
         wide = op.gelu(wide, "erf" if vision.exact_gelu else "tanh")
         hidden = op.add(hidden, self._linear(wide, f"{name}.down"))
-        last = index == vision.layers - 1
-        return _model([hidden] if last else [hidden, *self._parts(hidden, index + 1)], inputs, name)
+        return _model([hidden, *self._beside(hidden, index + 1)], [before, *given], name)
 
     def last(self) -> ov.Model:
         """The connector: ``factor`` squared neighbouring patches, put end to end, become one row."""
@@ -127,7 +136,11 @@ class _Builder:
         projected = op.matmul(rows, op.constant(self._floats("connector")), False, True)
         return _model([projected], [hidden], "connector")
 
-    def _parts(self, hidden: Node, index: int) -> list[Node]:
+    def _beside(self, hidden: Node, index: int) -> list[Node]:
+        """What the layer ``index`` is given beside its hidden rows."""
+        return self._projected(hidden, index) if self._parts and index < self._vision.layers else []
+
+    def _projected(self, hidden: Node, index: int) -> list[Node]:
         normed = self._norm(hidden, f"vision.{index}.attention_norm")
         return [self._linear(normed, f"vision.{index}.{part}") for part in "qkv"]
 
