@@ -20,6 +20,8 @@ WEB = Path(tertulia.__file__).parent / "web"
 async def test_each_page_shows_itself_and_asks_nobody_else(
     page: Page, site: Site, path: str, axe: Callable[[Page], Awaitable[None]]
 ):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     await page.goto(site.url + path)
     await expect(page.get_by_role("heading", level=1)).to_be_attached()
     await expect(page.get_by_role("navigation", name="Pages").locator("[aria-current]")).to_have_count(1)
@@ -31,6 +33,8 @@ async def test_each_page_shows_itself_and_asks_nobody_else(
     await page.get_by_role("button", name="Dark or light").click()
     assert await page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
     await axe(page)
+    assert asked
+    assert [url for url in asked if not url.startswith((site.url, "data:", "blob:"))] == []
 
 
 @pytest.mark.parametrize("path", SHOWN)
