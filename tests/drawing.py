@@ -6,13 +6,14 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from io import BytesIO
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from aiohttp.abc import AbstractResolver, ResolveResult
 from numpy.typing import NDArray
 from PIL import Image
 
+T = TypeVar("T")
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 PARAM = "messages[0].content[1].image_url"
 
@@ -33,6 +34,11 @@ def file(pixels: NDArray[np.uint8], kind: str = "PNG", mode: str = "", **options
 
 def data_url(content: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+async def keep(picture: T) -> T:
+    """For tests of a picture itself: what a loader is to make of it."""
+    return picture
 
 
 def reply(content: bytes, kind: str = "image/png", more: str = "") -> bytes:

@@ -149,8 +149,9 @@ class Ledger:
 class Images:
     """``[images]``: the pictures that a request names. Whatever isn't a public address is refused, but for ``hosts``,
     allowed by name. ``mirror`` maps the beginning of a URL to a folder, or to the beginning of another URL. All of one
-    picture may take ``timeout`` seconds, ``redirects``, ``size`` bytes and ``pixels``; a request may have ``count``.
-    ``proxy`` is an ``http://`` address; none of the environment's is heeded."""
+    picture may take ``timeout`` seconds, ``redirects``, ``size`` bytes and ``pixels``; a request may have ``count``,
+    and ``queue`` of all requests may be read or wait for it. ``seen`` bytes of what a model saw in pictures are kept
+    for later questions. ``proxy`` is an ``http://`` address; none of the environment's is heeded."""
 
     hosts: list[str] = field(default_factory=list[str])
     mirror: dict[str, str] = field(default_factory=dict[str, str])
@@ -159,6 +160,8 @@ class Images:
     size: int = 20 * MEBI
     pixels: int = 40_000_000
     count: int = 20
+    queue: int = 256
+    seen: int = 64 * MEBI
     proxy: str = ""
 
 

@@ -180,9 +180,11 @@ async def start(folder: Callable[[str], Path]) -> AsyncIterator[Callable[..., Aw
     """Start an engine over a tiny model; it is ended with the test, and all its blocks must be back by then."""
     engines: list[Engine] = []
 
-    async def load(name: str = "smollm2", **settings: Any) -> Engine:
+    async def load(name: str = "smollm2", images: config.Images | None = None, **settings: Any) -> Engine:
         chosen = config.Engine(**({"kv": 8 * MEBI, "threads": 2} | settings))
-        engine = await Engine.load(folder(name), name=f"tiny/{name}", digest="0123456789abcdef", settings=chosen)
+        engine = await Engine.load(
+            folder(name), name=f"tiny/{name}", digest="0123456789abcdef", settings=chosen, images=images
+        )
         engines.append(engine)
         return engine
 

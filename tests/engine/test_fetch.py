@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drawing import PARAM, Names, Site, file, gradient, moved, reply
+from drawing import PARAM, Names, Site, file, gradient, keep, moved, reply
 from tertulia import config
 from tertulia.engine import pictures
 from tertulia.engine.pictures import Pictures
@@ -38,19 +38,21 @@ def allowing(net: Net, *hosts: str, **more: object) -> Pictures:
 
 async def refused(loader: Pictures, url: str) -> str:
     with pytest.raises(BadRequest) as caught:
-        await loader.load(url, PARAM)
+        await loader.load(url, PARAM, keep)
     assert caught.value.param == PARAM
     return caught.value.message
 
 
 async def test_a_host_that_is_allowed_by_name_is_asked_and_no_other(net: Net, site: Site):
     loader = allowing(net, "Pictures.Example")
-    found = await loader.load(f"http://pictures.example:{site.port}/a.png#part", PARAM)
+    found = await loader.load(f"http://pictures.example:{site.port}/a.png#part", PARAM, keep)
     assert np.array_equal(found.pixels, gradient())
     assert "not a public address" in await refused(loader, f"http://other.example:{site.port}/a.png")
     assert "not a public address" in await refused(loader, f"http://127.0.0.1:{site.port}/a.png")
     assert site.connections == 1
-    assert (await allowing(net, "127.0.0.1").load(f"http://127.0.0.1:{site.port}/a.png", PARAM)).digest == found.digest
+    assert (
+        await allowing(net, "127.0.0.1").load(f"http://127.0.0.1:{site.port}/a.png", PARAM, keep)
+    ).digest == found.digest
 
 
 async def test_a_host_learns_nothing_about_who_asks(net: Net, site: Site, monkeypatch: pytest.MonkeyPatch):
@@ -58,7 +60,7 @@ async def test_a_host_learns_nothing_about_who_asks(net: Net, site: Site, monkey
     site.pages["/a.png"] = reply(file(gradient()), more="Set-Cookie: a=b\r\n")
     loader = allowing(net, "pictures.example")
     for _ in range(2):
-        await loader.load(f"http://pictures.example:{site.port}/a.png", PARAM)
+        await loader.load(f"http://pictures.example:{site.port}/a.png", PARAM, keep)
     names = {line.partition(":")[0].lower() for line in site.heads[1].splitlines()[1:] if line}
     assert names == {"host", "accept", "accept-encoding", "user-agent", "connection"}
     assert site.connections == 2  # none is kept open
@@ -66,13 +68,13 @@ async def test_a_host_learns_nothing_about_who_asks(net: Net, site: Site, monkey
 
 async def test_what_a_file_is_decides_its_content(net: Net, site: Site):
     site.pages["/page.html"] = reply(file(gradient(), "WEBP", lossless=True), "text/html")
-    found = await allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/page.html", PARAM)
+    found = await allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/page.html", PARAM, keep)
     assert np.array_equal(found.pixels, gradient())
 
 
 async def test_a_file_that_was_packed_on_its_way_is_unpacked(net: Net, site: Site):
     site.pages["/a.png"] = reply(gzip.compress(file(gradient())), more="Content-Encoding: gzip\r\n")
-    found = await allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/a.png", PARAM)
+    found = await allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/a.png", PARAM, keep)
     assert np.array_equal(found.pixels, gradient())
 
 
@@ -84,7 +86,7 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not(net: Net, site: 
     }
     site.pages["/4"] = moved("/3", 303)
     loader = allowing(net, "pictures.example", "other.example")
-    assert (await loader.load(f"http://pictures.example:{site.port}/3", PARAM)).pixels.shape == (16, 24, 3)
+    assert (await loader.load(f"http://pictures.example:{site.port}/3", PARAM, keep)).pixels.shape == (16, 24, 3)
     assert "more than 3 redirects" in await refused(loader, f"http://pictures.example:{site.port}/4")
 
 
@@ -111,7 +113,7 @@ async def test_a_name_is_looked_up_once_for_each_request(site: Site):
 async def test_a_proxy_that_is_configured_is_asked(net: Net, site: Site):
     site.pages["http://far.example/a.png"] = reply(file(gradient()))
     loader = allowing(net, proxy=f"http://127.0.0.1:{site.port}")
-    assert (await loader.load("http://far.example/a.png", PARAM)).pixels.shape == (16, 24, 3)
+    assert (await loader.load("http://far.example/a.png", PARAM, keep)).pixels.shape == (16, 24, 3)
     await refused(loader, "http://192.168.1.1/a.png")
     assert site.connections == 1
 
@@ -128,10 +130,10 @@ async def test_many_files_are_fetched_at_once_but_not_any_number(net: Net, site:
     monkeypatch.setattr(pictures, "PATIENCE", 0.2)
     loader = allowing(net, "pictures.example")
     url = f"http://pictures.example:{site.port}/late.png"
-    loads = [asyncio.create_task(loader.load(url, PARAM)) for _ in range(pictures.FETCHES)]
+    loads = [asyncio.create_task(loader.load(url, PARAM, keep)) for _ in range(pictures.FETCHES)]
     await asyncio.sleep(0.1)
     with pytest.raises(Busy):
-        await loader.load(url, PARAM)
+        await loader.load(url, PARAM, keep)
     assert site.connections == pictures.FETCHES
     monkeypatch.setattr(pictures, "PATIENCE", 10)
     gate.set()
@@ -152,7 +154,9 @@ async def test_who_hangs_up_ends_the_fetching(net: Net, site: Site):
             gone.set()
 
     site.pages["/"] = endless
-    load = asyncio.create_task(allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/", PARAM))
+    load = asyncio.create_task(
+        allowing(net, "pictures.example").load(f"http://pictures.example:{site.port}/", PARAM, keep)
+    )
     await asyncio.sleep(0.1)
     load.cancel()
     async with asyncio.timeout(1):
@@ -182,8 +186,10 @@ def folder(tmp_path: Path) -> Path:
 )
 async def test_a_folder_stands_for_the_beginning_of_a_url(net: Net, folder: Path, path: str):
     loader = allowing(net, mirror={"https://cdn.britannica.com/61/": str(folder)})
-    assert np.array_equal((await loader.load(f"https://CDN.britannica.com/61/{path}", PARAM)).pixels, gradient())
-    assert np.array_equal((await loader.load(f"https://cdn.britannica.com:443/61/{path}", PARAM)).pixels, gradient())
+    assert np.array_equal((await loader.load(f"https://CDN.britannica.com/61/{path}", PARAM, keep)).pixels, gradient())
+    assert np.array_equal(
+        (await loader.load(f"https://cdn.britannica.com:443/61/{path}", PARAM, keep)).pixels, gradient()
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,8 +209,8 @@ async def test_a_mirror_ends_where_its_url_does(net: Net, folder: Path, site: Si
     loader = allowing(
         net, mirror={"https://cdn.example": str(folder), "https://one.example/x.png": str(folder / "a.png")}
     )
-    assert (await loader.load("https://cdn.example/a.png", PARAM)).pixels.shape == (16, 24, 3)
-    assert (await loader.load("https://one.example/x.png?y", PARAM)).pixels.shape == (16, 24, 3)
+    assert (await loader.load("https://cdn.example/a.png", PARAM, keep)).pixels.shape == (16, 24, 3)
+    assert (await loader.load("https://one.example/x.png?y", PARAM, keep)).pixels.shape == (16, 24, 3)
     for url in ("https://cdn.example.evil/a.png", "https://one.example/x.pngs", "http://cdn.example/a.png"):
         assert "can't be reached" in await refused(loader, url)
 
@@ -223,7 +229,7 @@ async def test_an_address_stands_for_the_beginning_of_a_url(net: Net, site: Site
     }
     loader = allowing(net, mirror={"https://cdn.example/": f"http://127.0.0.1:{site.port}/copy/"})
     for path in ("b.png?x=1", "go"):
-        assert (await loader.load("https://cdn.example/" + path, PARAM)).pixels.shape == (16, 24, 3)
+        assert (await loader.load("https://cdn.example/" + path, PARAM, keep)).pixels.shape == (16, 24, 3)
     before = site.connections
     for path in ("..%2fa.png", "x/..%2f..%2fa.png", "..%5ca.png", "%252e%252e%252fa.png"):
         await refused(loader, "https://cdn.example/" + path)
@@ -247,5 +253,5 @@ async def test_a_redirect_may_lead_to_a_mirror(net: Net, site: Site, folder: Pat
     site.pages["/go"] = moved("https://cdn.example/a.png")
     loader = allowing(net, "pictures.example", mirror={"https://cdn.example/": str(folder)})
     began = time.monotonic()
-    assert (await loader.load(f"http://pictures.example:{site.port}/go", PARAM)).pixels.shape == (16, 24, 3)
+    assert (await loader.load(f"http://pictures.example:{site.port}/go", PARAM, keep)).pixels.shape == (16, 24, 3)
     assert time.monotonic() - began < 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import hostile
-from drawing import PARAM, Answer, Names, Site, data_url, file, gradient, moved, reply
+from drawing import PARAM, Answer, Names, Site, data_url, file, gradient, keep, moved, reply
 from tertulia import config
 from tertulia.engine.pictures import Pictures
 from tertulia.errors import BadRequest
@@ -108,7 +108,7 @@ async def refuse(loader: Pictures, url: str) -> str:
     """The refusal, which names the part, and came in time."""
     began = time.monotonic()
     with pytest.raises(BadRequest) as caught:
-        await loader.load(url, PARAM)
+        await loader.load(url, PARAM, keep)
     assert time.monotonic() - began < 5
     assert caught.value.param == PARAM and len(caught.value.message) < 500
     return caught.value.message
@@ -215,7 +215,7 @@ async def test_a_file_that_harms_is_refused(loader: Pictures, name: str):
 async def test_what_harms_in_a_file_is_not_read(loader: Pictures, name: str):
     url = made(HARMLESS[name])
     before, began = peak(), time.monotonic()
-    assert (await loader.load(url, PARAM)).pixels.size <= 8 * 8 * 3
+    assert (await loader.load(url, PARAM, keep)).pixels.size <= 8 * 8 * 3
     assert time.monotonic() - began < 2 and peak(since=before) < MOST_MEMORY
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from drawing import PARAM, data_url, file, gradient
+from drawing import PARAM, data_url, file, gradient, keep
 from tertulia import config
 from tertulia.engine import pictures
 from tertulia.engine.lean import lean
@@ -38,21 +38,21 @@ async def loader() -> AsyncGenerator[Pictures, None]:
 
 @pytest.mark.parametrize(("kind", "options"), EXACT)
 async def test_a_picture_is_the_same_however_it_came(loader: Pictures, kind: str, options: dict[str, object]):
-    picture = await loader.load(data_url(file(gradient(), kind, **options), "image/wrong"), PARAM)
+    picture = await loader.load(data_url(file(gradient(), kind, **options), "image/wrong"), PARAM, keep)
     assert picture.pixels.dtype == np.uint8 and np.array_equal(picture.pixels, gradient())
-    assert picture.digest == (await loader.load(data_url(file(gradient())), PARAM)).digest
+    assert picture.digest == (await loader.load(data_url(file(gradient())), PARAM, keep)).digest
     assert len(picture.digest) == 32 and loader.count == 20
 
 
 async def test_other_pixels_and_another_shape_are_other_pictures(loader: Pictures):
     shapes = [gradient(), gradient()[::-1], np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)]
-    assert len({(await loader.load(data_url(file(pixels)), PARAM)).digest for pixels in shapes}) == 4
+    assert len({(await loader.load(data_url(file(pixels)), PARAM, keep)).digest for pixels in shapes}) == 4
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "optimize": True}])
 async def test_a_jpeg_is_read_as_others_read_it(loader: Pictures, options: dict[str, object]):
     content = file(gradient(61, 47), "JPEG", quality=90, **options)
-    picture = await loader.load(data_url(content), PARAM)
+    picture = await loader.load(data_url(content), PARAM, keep)
     assert np.array_equal(picture.pixels, np.asarray(Image.open(pictures.BytesIO(content))))
 
 
@@ -64,17 +64,19 @@ async def test_every_orientation_is_righted(loader: Pictures, kind: str, orienta
     options = {"lossless": True} if kind == "WEBP" else {}
     content = file(gradient(), kind, exif=exif, **options)
     expected = ImageOps.exif_transpose(Image.open(pictures.BytesIO(content)))
-    assert np.array_equal((await loader.load(data_url(content), PARAM)).pixels, np.asarray(expected.convert("RGB")))
+    assert np.array_equal(
+        (await loader.load(data_url(content), PARAM, keep)).pixels, np.asarray(expected.convert("RGB"))
+    )
 
 
 async def test_what_is_transparent_is_white(loader: Pictures):
     clear = np.dstack([gradient(), np.zeros((16, 24), np.uint8)])
     clear[:, :12, 3] = 255
     for kind, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})):
-        pixels = (await loader.load(data_url(file(clear, kind, **options)), PARAM)).pixels
+        pixels = (await loader.load(data_url(file(clear, kind, **options)), PARAM, keep)).pixels
         assert np.array_equal(pixels[:, :12], gradient()[:, :12]) and (pixels[:, 12:] == 255).all()
     half = np.full((2, 2, 4), (0, 0, 0, 128), np.uint8)
-    assert ((await loader.load(data_url(file(half)), PARAM)).pixels == 127).all()
+    assert ((await loader.load(data_url(file(half)), PARAM, keep)).pixels == 127).all()
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"])
@@ -83,7 +85,7 @@ async def test_every_kind_of_colour_becomes_rgb(loader: Pictures, mode: str):
     step = 255 if mode in ("1", "P") else 5  # what has few colours is dithered by who writes it
     grey = np.repeat((np.arange(0, 256, step, dtype=np.uint8))[None, :, None], 3, 2).repeat(4, 0)
     content = file(grey[..., 0].astype(np.uint16) * 257) if mode == "I;16" else file(grey, kind, mode)
-    found = (await loader.load(data_url(content), PARAM)).pixels
+    found = (await loader.load(data_url(content), PARAM, keep)).pixels
     assert found.shape == grey.shape and np.abs(found.astype(int) - grey).max() <= 2
 
 
@@ -92,10 +94,10 @@ async def test_of_an_animation_the_first_frame_is_read(loader: Pictures):
     for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
         out = pictures.BytesIO()
         frames[0].save(out, kind, save_all=True, append_images=frames[1:], **options)
-        pixels = (await loader.load(data_url(out.getvalue()), PARAM)).pixels
+        pixels = (await loader.load(data_url(out.getvalue()), PARAM, keep)).pixels
         assert (pixels == (255, 0, 0)).all(), kind
     still = file(np.dstack([gradient(), np.full((16, 24), 255, np.uint8)]), "GIF")
-    assert (await loader.load(data_url(still), PARAM)).pixels.shape == (16, 24, 3)
+    assert (await loader.load(data_url(still), PARAM, keep)).pixels.shape == (16, 24, 3)
 
 
 # ---------------------------------------------------------------- data: URLs
@@ -108,8 +110,8 @@ async def test_base64_is_read_as_people_write_it(loader: Pictures):
     urlsafe = base64.urlsafe_b64encode(content).decode()
     for body in (plain, plain.rstrip("="), lines, urlsafe, quote(plain, safe="")):
         for head in ("image/png;base64", ";base64", "image/png;charset=x;BASE64", "text/plain;base64 "):
-            assert np.array_equal((await loader.load(f" DATA:{head},{body}\n", PARAM)).pixels, gradient(5, 3))
-    assert np.array_equal((await loader.load("data:image/png," + quote(content), PARAM)).pixels, gradient(5, 3))
+            assert np.array_equal((await loader.load(f" DATA:{head},{body}\n", PARAM, keep)).pixels, gradient(5, 3))
+    assert np.array_equal((await loader.load("data:image/png," + quote(content), PARAM, keep)).pixels, gradient(5, 3))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ async def test_base64_is_read_as_people_write_it(loader: Pictures):
 )
 async def test_what_is_no_picture_is_told_what_would_be(loader: Pictures, url: str, told: str):
     with pytest.raises(BadRequest, match=told) as caught:
-        await loader.load(url, PARAM)
+        await loader.load(url, PARAM, keep)
     assert caught.value.param == PARAM
 
 
@@ -193,7 +195,7 @@ async def test_two_are_decoded_at_once_and_the_loop_goes_on(loader: Pictures, mo
         return plain(source, size, pixels)
 
     monkeypatch.setattr(pictures, "read", slow)
-    loads = [asyncio.create_task(loader.load(data_url(file(gradient())), PARAM)) for _ in range(5)]
+    loads = [asyncio.create_task(loader.load(data_url(file(gradient())), PARAM, keep)) for _ in range(5)]
     await asyncio.sleep(0.1)
     loads[0].cancel()  # its thread goes on, so its turn does
     await asyncio.sleep(0.1)
@@ -208,7 +210,7 @@ async def test_who_waits_too_long_is_told_to_come_again(loader: Pictures, monkey
     gate = threading.Event()
     monkeypatch.setattr(pictures, "PATIENCE", 0.05)
     monkeypatch.setattr(pictures, "read", lambda *_: gate.wait(5))
-    loads = [asyncio.create_task(loader.load("data:,x", PARAM)) for _ in range(3)]
+    loads = [asyncio.create_task(loader.load("data:,x", PARAM, keep)) for _ in range(3)]
     with pytest.raises(Busy) as caught:
         await loads[2]
     assert caught.value.retry_after

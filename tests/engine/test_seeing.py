@@ -10,6 +10,7 @@ import pytest
 
 import seeing
 from asking import WORDS, Start, address, look, picturing, said, stream, whole
+from tertulia import config
 from tertulia.engine import engine as engines
 from tertulia.engine.batch import BLOCK
 from tertulia.engine.engine import Engine
@@ -75,9 +76,9 @@ async def test_one_picture_that_several_ask_about_at_once_is_looked_at_once(star
     assert engine._gallery.made == 2 * once
 
 
-async def test_the_oldest_embeddings_make_room(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "SEEN", 2 * 25 * 192 * 4)  # two pictures of the model that sees them whole
-    engine = await start("idefics3")
+async def test_the_oldest_embeddings_make_room(start: Start) -> None:
+    two = config.Images(seen=2 * 25 * 192 * 4)  # pictures of the model that sees them whole
+    engine = await start("idefics3", images=two)
     assert engine._gallery
     for picture in (A, B, A, ["c", 64, 64]):
         await answer(engine, look(picture, "what?"))

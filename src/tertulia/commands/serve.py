@@ -75,6 +75,12 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     )
     say("--threads", dest="engine.threads", metavar="N", help="the threads to compute with (all cores)")
     say("--kv", dest="engine.kv", metavar="SIZE", help="memory for the chats of a model, shared by all of them (1G)")
+    say(
+        "--seen",
+        dest="images.seen",
+        metavar="SIZE",
+        help="memory for what was seen in pictures, kept for later questions about them (64M)",
+    )
     say("--batch", dest="engine.batch", metavar="N", help="the most chats that are answered at once (64)")
     say("--queue", dest="engine.queue", metavar="N", help="the most chats that wait for their turn (256)")
     say("--weights", dest="engine.weights", metavar="KIND", help="how safetensors are loaded (int8)")

@@ -26,6 +26,7 @@ from tertulia.engine.batch import BLOCK
 from tertulia.engine.blocks import Blocks
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
 from tertulia.engine.choice import Choice, Piece
+from tertulia.engine.eye import Eye, open_eye
 from tertulia.engine.gallery import Gallery
 from tertulia.engine.model import Model
 from tertulia.engine.pictures import Pictures
@@ -33,7 +34,6 @@ from tertulia.engine.sampler import sample
 from tertulia.engine.scheduler import Pace, Pass, Scheduler, Sequence
 from tertulia.engine.sight import Sight
 from tertulia.engine.tokens import Tokens, open_tokens
-from tertulia.engine.tower import Tower
 from tertulia.engine.view import View
 from tertulia.errors import BadRequest, Busy, EngineFault, TertuliaError
 from tertulia.net import Net
@@ -41,9 +41,6 @@ from tertulia.types import Architecture, ChatRequest, Chunk, ChunkMeta, ModelCar
 
 log = logging.getLogger("tertulia.engine")
 
-
-SEEN = 64 << 20
-"""Bytes of what was seen in pictures that are kept for later questions about them."""
 PULSE = 5.0
 """Seconds between signs of life to those who have begun and have nothing to tell."""
 
@@ -68,7 +65,7 @@ class Engine:
         checkpoint: Checkpoint,
         model: Model,
         settings: config.Engine,
-        eyes: tuple[Tower, config.Images] | None = None,
+        eyes: tuple[Eye, config.Images] | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
@@ -94,8 +91,9 @@ class Engine:
         if eyes:
             tower, bounds = eyes
             self._net = Net()
-            self._gallery = Gallery(tower, SEEN, self._wake.set)
-            sight = Sight(tower.vision, self._tokens, Pictures(bounds, self._net), self._gallery.known)
+            self._gallery = Gallery(tower, bounds.seen, self._wake.set)
+            pictures, known = Pictures(bounds, self._net), self._gallery.known
+            sight = Sight(tower.vision, self._tokens, pictures, known, self.context)
         self._asker = Asker(self._tokens, checkpoint, self.context, named=named, care=care, sight=sight)
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
@@ -130,9 +128,9 @@ class Engine:
             rounding=settings.weights != "f32",
             exact=settings.exact,
         )
-        eyes: tuple[Tower, config.Images] | None = None
+        eyes: tuple[Eye, config.Images] | None = None
         if checkpoint.vision:
-            tower = await asyncio.to_thread(Tower, checkpoint.vision, checkpoint.weight, settings.threads)
+            tower = await asyncio.to_thread(open_eye, checkpoint.vision, checkpoint.weight, settings.threads)
             eyes = tower, images or config.Images()
         engine = cls(name, digest, checkpoint, model, settings, eyes)
         pool = model.blocks * model.block_bytes >> 20

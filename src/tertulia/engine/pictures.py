@@ -6,10 +6,13 @@ A file is fetched within bounds, taken apart (lean.py), and decoded in a thread.
 import asyncio
 import base64
 import hashlib
+import re
 import struct
 import zlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TypeVar
 from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
@@ -25,11 +28,16 @@ from tertulia.net import Net
 FETCHES = 16
 """Files that are fetched at once."""
 DECODES = 2
-"""Files that are decoded at once."""
+"""Pictures whose pixels are there at once: each takes up to 7 bytes a pixel while it is cut up."""
 PATIENCE = 30
 """Seconds that a picture waits for its turn, for either."""
+LONGEST = 200
+"""How many times the shorter side the longer one may be: what is longer is seen as noise by any model."""
+
+T = TypeVar("T")
 
 _BAND = 1 << 20
+_BUSY = "more pictures are being read than this server can read at once"
 _FAULTS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, MemoryError),
     *(AttributeError, Warning, struct.error, zlib.error, Image.DecompressionBombError),
@@ -54,6 +62,8 @@ class Pictures:
         self._fetcher = Fetcher(settings, net)
         self._fetching = asyncio.Semaphore(FETCHES)
         self._decoding = asyncio.Semaphore(DECODES)
+        self._most = max(settings.queue, settings.count)
+        self._loading = 0
         Image.MAX_IMAGE_PIXELS = max(settings.pixels, 1 << 26)  # its own guard, which knows one bound for all
 
     @property
@@ -61,31 +71,45 @@ class Pictures:
         """How many a request may have."""
         return self._settings.count
 
-    async def load(self, url: str, param: str) -> Picture:
-        """The picture that ``url`` names: http, https or data.
+    @property
+    def patience(self) -> float:
+        """Seconds that all pictures of a request may take together."""
+        return self._settings.timeout + PATIENCE
+
+    async def load(self, url: str, param: str, use: Callable[[Picture], Awaitable[T]]) -> T:
+        """What ``use`` makes of the picture that ``url`` names: http, https or data. Until it is done no other takes
+        the picture's turn, so what it gives should be smaller.
 
         Raises BadRequest with ``param`` for whatever can't be read, and Busy if too many are being read.
         """
+        if self._loading >= self._most:
+            raise Busy(_BUSY, retry_after=10)
+        self._loading += 1
         try:
             url = url.strip()
             if url[:5].lower() == "data:":
-                return await self._decode(url)
+                return await self._decode(url, use)
             await _wait(self._fetching)
             try:
-                return await self._decode(await self._fetcher.fetch(url))
+                return await self._decode(await self._fetcher.fetch(url), use)
             finally:
                 self._fetching.release()
         except BadRequest as error:
-            error.param = param
+            error.param = error.param or param
             raise
+        finally:
+            self._loading -= 1
 
-    async def _decode(self, source: str | bytes) -> Picture:
+    async def _decode(self, source: str | bytes, use: Callable[[Picture], Awaitable[T]]) -> T:
         await _wait(self._decoding)
-        work = asyncio.ensure_future(asyncio.to_thread(read, source, self._settings.size, self._settings.pixels))
+        work = asyncio.ensure_future(self._read(source, use))
         work.add_done_callback(self._end)
         return await asyncio.shield(work)  # who asked may hang up: the thread goes on, and its turn ends when it does
 
-    def _end(self, work: asyncio.Future[Picture]) -> None:
+    async def _read(self, source: str | bytes, use: Callable[[Picture], Awaitable[T]]) -> T:
+        return await use(await asyncio.to_thread(read, source, self._settings.size, self._settings.pixels))
+
+    def _end(self, work: "asyncio.Future[T]") -> None:
         self._decoding.release()
         if not work.cancelled():
             work.exception()
@@ -97,7 +121,7 @@ async def _wait(gate: asyncio.Semaphore) -> None:
         async with asyncio.timeout(PATIENCE):
             await gate.acquire()
     except TimeoutError:
-        raise Busy("more pictures are being read than this server can read at once", retry_after=10) from None
+        raise Busy(_BUSY, retry_after=10) from None
 
 
 def read(source: str | bytes, most: int, pixels: int) -> Picture:
@@ -106,6 +130,10 @@ def read(source: str | bytes, most: int, pixels: int) -> Picture:
     size = (file.width, file.height)
     if not 0 < size[0] * size[1] <= pixels:
         raise BadRequest(f"the picture has {size[0]} x {size[1]} pixels, which is not between 1 and {pixels}: scale it")
+    if max(size) > LONGEST * min(size):
+        raise BadRequest(
+            f"the picture has {size[0]} x {size[1]} pixels, one side more than {LONGEST} times the other: crop it"
+        )
     try:
         with Image.open(BytesIO(file.data), formats=(file.kind,)) as image:
             if image.size != size:
@@ -122,15 +150,17 @@ def read(source: str | bytes, most: int, pixels: int) -> Picture:
 def read_data(url: str, most: int) -> bytes:
     """What a data: URL holds, base64 (with or without white space and padding, of either alphabet) or percent-encoded.
     Raises BadRequest."""
-    head, comma, body = url[5:].partition(",")
-    if not comma:
+    comma = url.find(",")
+    if comma < 0:
         raise BadRequest("the data: URL holds no comma, behind which the picture would be: data:image/png;base64,...")
-    if len(body) > 4 * most:
+    head, body = url[5:comma], url[comma + 1 :]
+    if len(body) > (4 if "%" in body else 2) * most:
         raise too_large(most)
     try:
         if head.rstrip().lower().endswith(";base64"):
             body = unquote(body) if "%" in body else body
-            body = "".join(body.split()).rstrip("=").replace("-", "+").replace("_", "/")
+            body = "".join(body.split()) if re.search(r"\s", body) else body
+            body = body.rstrip("=").replace("-", "+").replace("_", "/")
             data = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
         else:
             data = unquote_to_bytes(body)

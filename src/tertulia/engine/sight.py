@@ -1,18 +1,18 @@
 """The pictures of a request: loaded, cut into tiles, and put into its prompt."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tertulia.engine.mould import PICTURE
-from tertulia.engine.pictures import Pictures
-from tertulia.engine.tiles import Pixels, cut
+from tertulia.engine.pictures import Picture, Pictures
+from tertulia.engine.tiles import Pixels
 from tertulia.engine.tokens import Tokens
 from tertulia.engine.view import Rows, View
 from tertulia.engine.vision import Vision
-from tertulia.errors import BadRequest
+from tertulia.errors import BadRequest, Busy, ContextOverflow
 from tertulia.types import ChatRequest, Image
 
 
@@ -32,18 +32,23 @@ Place = tuple[int, int]
 
 
 class Sight:
-    """Puts pictures into the prompts of one model. ``known`` gives what was seen in a picture before."""
+    """Puts pictures into the prompts of one model of ``context`` tokens. ``known`` gives what was seen in a picture
+    before."""
 
-    def __init__(self, vision: Vision, tokens: Tokens, source: Pictures, known: Callable[[bytes], Rows | None]) -> None:
+    def __init__(
+        self, vision: Vision, tokens: Tokens, source: Pictures, known: Callable[[bytes], Rows | None], context: int
+    ) -> None:
         self._vision = vision
         self._tokens = tokens
         self._source = source
         self._known = known
+        self._context = context
         self.word = tokens.word(vision.token)
         """What stands in a prompt for one row of an embedding, and in a template for a picture."""
 
     async def load(self, request: ChatRequest) -> dict[Place, Shown]:
-        """The pictures of a request, by their places. Raises BadRequest with the part that is at fault."""
+        """The pictures of a request, by their places. Raises BadRequest with the part that is at fault, ContextOverflow
+        as soon as it is known that they don't fit, and Busy."""
         urls: dict[Place, str] = {
             (index, place): part.image_url.url
             for index, message in enumerate(request.messages)
@@ -54,20 +59,38 @@ class Sight:
         if not urls:
             return {}
         if len(urls) > (most := self._source.count):
-            raise BadRequest(f"the messages hold {len(urls)} images; {most} are read at most", param="messages")
-        work = [asyncio.ensure_future(self._show(url, *place)) for place, url in urls.items()]
+            first = _path(*list(urls)[most])
+            raise BadRequest(f"the messages hold {len(urls)} images; {most} are read at most: send fewer", param=first)
+        patience, take = self._source.patience, self._taker()
+        work = [asyncio.ensure_future(self._source.load(url, _path(*place), take)) for place, url in urls.items()]
         try:
-            return dict(zip(urls, await asyncio.gather(*work), strict=True))
+            async with asyncio.timeout(patience):
+                return dict(zip(urls, await asyncio.gather(*work), strict=True))
+        except TimeoutError:
+            told = f"the {len(urls)} images took longer than {patience:g} s: send fewer or smaller ones"
+            raise Busy(told, param="messages", retry_after=10) from None
         finally:
             for task in work:
                 task.cancel()
 
-    async def _show(self, url: str, index: int, place: int) -> Shown:
-        found = await self._source.load(url, f"messages[{index}].content[{place}].image_url")
-        height, width = found.pixels.shape[:2]
-        rows = self._known(found.digest)
-        tiles = None if rows is not None else await asyncio.to_thread(cut, self._vision, found.pixels)
-        return Shown(found.digest, self._vision.layout(height, width), tiles, rows)
+    def _taker(self) -> Callable[[Picture], Awaitable[Shown]]:
+        """What cuts up the pictures of one request, and keeps count of what they take of the context."""
+        left = self._context
+
+        async def take(picture: Picture) -> Shown:
+            nonlocal left
+            layout = self._vision.layout(*picture.pixels.shape[:2])
+            left -= self._vision.prompt(self.word, *layout).count(self.word)
+            if left < 0:
+                raise ContextOverflow(
+                    f"this model's context is {self._context} tokens, and the images alone take more: send fewer",
+                    param="messages",
+                )
+            rows = self._known(picture.digest)
+            tiles = None if rows is not None else await asyncio.to_thread(self._vision.cut, picture.pixels)
+            return Shown(picture.digest, layout, tiles, rows)
+
+        return take
 
     def encode(self, text: str, shown: dict[Place, Shown]) -> tuple[list[int], list[View]]:
         """The tokens of a prompt with marks for its pictures, and where those stand. A caller's own spelling of the
@@ -79,6 +102,10 @@ class Sight:
             one = shown[int(message), int(part)]
             spelt = np.array(self._tokens.encode(self._vision.prompt(self.word, *one.layout)), np.int64)
             places = np.nonzero(spelt == self._vision.token)[0] + len(ids)
-            views.append(View(one.digest, places, one.tiles, one.rows))
+            views.append(View(one.digest, places, one.tiles, one.rows, self._vision.spots(*one.layout)))
             ids += spelt.tolist() + self._tokens.encode(following)
         return ids, views
+
+
+def _path(message: int, part: int) -> str:
+    return f"messages[{message}].content[{part}].image_url"
