@@ -178,6 +178,8 @@ async def test_an_answer_that_harms_is_left(loader: Pictures, name: str):
 FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a gigapixel that is said": (lambda: hostile.png(50_000, 20_000), "scale it"),
     "a picture that is there": (hostile.real_bomb, "scale it"),
+    "a picture one pixel wide": (lambda: hostile.png(1, 4_000_000, pixels=bytes(8_000_000)), "more than 200 times"),
+    "a picture one pixel high": (lambda: hostile.png(4_000_000, 1, pixels=bytes(500_001)), "more than 200 times"),
     "no pixel": (lambda: hostile.png(0, 5), "scale it"),
     "a webp of 268 megapixels": (lambda: hostile.webp(16_383, 16_383), "scale it"),
     "a webp of nothing": (lambda: hostile.webp(100, 100), "can't be decoded"),

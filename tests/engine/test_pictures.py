@@ -137,6 +137,22 @@ async def test_what_is_no_picture_is_told_what_would_be(loader: Pictures, url: s
     assert caught.value.param == PARAM
 
 
+@pytest.mark.parametrize("more", ["", "\n" * 40_000, "%41" * 30_000])
+async def test_a_data_url_that_is_too_long_is_refused_whatever_it_is_long_of(more: str):
+    body = base64.b64encode(bytes(20_000)).decode() + more
+    with pytest.raises(BadRequest, match=r"larger than 0\.01 MB"):
+        pictures.read_data(f"data:image/png;base64,{body}", 10_000)
+
+
+async def test_a_picture_may_be_two_hundred_times_as_long_as_wide(loader: Pictures):
+    for width, height in ((200, 1), (1, 200), (4000, 20)):
+        found = await loader.load(data_url(file(gradient(width, height))), PARAM, keep)
+        assert found.pixels.shape == (height, width, 3)
+    for width, height in ((201, 1), (1, 201), (4001, 20)):
+        with pytest.raises(BadRequest, match=f"{width} x {height} pixels, one side more than 200 times .* crop it"):
+            await loader.load(data_url(file(gradient(width, height))), PARAM, keep)
+
+
 # ---------------------------------------------------------------- what reaches the decoder
 
 
@@ -204,6 +220,55 @@ async def test_two_are_decoded_at_once_and_the_loop_goes_on(loader: Pictures, mo
     found = await asyncio.gather(*loads, return_exceptions=True)
     assert most == 2 and isinstance(found[0], asyncio.CancelledError)
     assert all(isinstance(one, pictures.Picture) for one in found[1:])
+
+
+async def test_a_picture_has_its_turn_until_it_is_used(loader: Pictures):
+    """So no more than two pictures' pixels are there at once, however many a request has."""
+    using, most = 0, 0
+
+    async def use(picture: pictures.Picture) -> int:
+        nonlocal using, most
+        using += 1
+        most = max(most, using)
+        await asyncio.sleep(0.02)
+        using -= 1
+        return picture.pixels.size
+
+    urls = [data_url(file(gradient(width))) for width in range(20, 30)]
+    sizes = await asyncio.gather(*(loader.load(url, PARAM, use) for url in urls))
+    assert sizes == [3 * 16 * width for width in range(20, 30)] and most == 2
+
+
+async def test_a_fault_of_who_uses_it_is_told_and_its_turn_ends(loader: Pictures):
+    async def use(picture: pictures.Picture) -> None:
+        raise BadRequest("it has no eyes", param="messages")
+
+    for _ in range(3):
+        with pytest.raises(BadRequest, match="no eyes") as caught:
+            await loader.load(data_url(file(gradient())), PARAM, use)
+        assert caught.value.param == "messages"
+
+
+async def test_only_so_many_may_wait(monkeypatch: pytest.MonkeyPatch):
+    gate, picture = threading.Event(), pictures.read(file(gradient()), 1 << 20, 1 << 20)
+    monkeypatch.setattr(pictures, "read", lambda *_: gate.wait(5) and picture)
+    async with Net() as net:
+        few = Pictures(config.Images(queue=4, count=2), net)
+        loads = [asyncio.create_task(few.load("data:,x", PARAM, keep)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="more pictures are being read") as caught:
+            await few.load("data:,x", PARAM, keep)
+        assert caught.value.retry_after
+        gate.set()
+        await asyncio.gather(*loads)
+        assert await few.load("data:,x", PARAM, keep)
+
+
+async def test_what_a_request_may_have_is_never_too_much_for_the_queue():
+    async with Net() as net:
+        few = Pictures(config.Images(queue=1, count=3), net)
+        url = data_url(file(gradient()))
+        assert len(await asyncio.gather(*(few.load(url, PARAM, keep) for _ in range(3)))) == 3
 
 
 async def test_who_waits_too_long_is_told_to_come_again(loader: Pictures, monkeypatch: pytest.MonkeyPatch):
