@@ -15,9 +15,8 @@ from asking import Start, picturing, stream
 from tertulia.engine.ask import Plan
 from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
+from tertulia.engine.eye import Eye, open_eye
 from tertulia.engine.model import Model
-from tertulia.engine.tiles import cut, normal
-from tertulia.engine.tower import Tower
 from tertulia.engine.view import View
 
 DATA = Path(__file__).parents[1] / "data" / "sight"
@@ -30,17 +29,15 @@ def recorded(name: str, case: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", params=seeing.TEMPLATES)
-def eye(
-    request: pytest.FixtureRequest, folder: Callable[[str], Path]
-) -> Iterator[tuple[str, Checkpoint, Tower, Model]]:
+def eye(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Iterator[tuple[str, Checkpoint, Eye, Model]]:
     """A tiny model that sees, without rounding."""
     checkpoint = open_checkpoint(folder(request.param), "f32")
     assert checkpoint.vision
-    tower = Tower(checkpoint.vision, checkpoint.weight, 2)
+    tower = open_eye(checkpoint.vision, checkpoint.weight, 2)
     yield request.param, checkpoint, tower, Model(checkpoint, kv=32 << 20, threads=2, rounding=False)
 
 
-def finish(tower: Tower, tiles: np.ndarray) -> np.ndarray:
+def finish(tower: Eye, tiles: np.ndarray) -> np.ndarray:
     work = tower.see(tiles)
     while True:
         try:
@@ -98,12 +95,12 @@ def test_a_picture_is_cut_up_as_recorded(folder: Callable[[str], Path], name: st
     shown = [part for message in told["messages"] for part in message["content"] if not isinstance(part, str)]
     hashes: list[str] = []
     for part in shown:
-        tiles = np.stack([normal(vision, tile).transpose(2, 0, 1) for tile in cut(vision, seeing.picture(*part))])
+        tiles = np.stack([vision.colours.normal(tile).transpose(2, 0, 1) for tile in vision.cut(seeing.picture(*part))])
         hashes.append(hashlib.sha256(np.ascontiguousarray(tiles).tobytes()).hexdigest())
     assert hashes == told["tiles"]
 
 
-async def test_logits_are_the_recorded_ones(start: Start, eye: tuple[str, Checkpoint, Tower, Model]) -> None:
+async def test_logits_are_the_recorded_ones(start: Start, eye: tuple[str, Checkpoint, Eye, Model]) -> None:
     name, _, tower, model = eye
     engine = await start(name, weights="f32")
     expected = load_file(DATA / f"{name}.safetensors")
@@ -119,7 +116,7 @@ async def test_logits_are_the_recorded_ones(start: Start, eye: tuple[str, Checkp
     assert max(off.values()) <= 0.02, off
 
 
-async def test_what_a_picture_shows_decides_the_logits(start: Start, eye: tuple[str, Checkpoint, Tower, Model]) -> None:
+async def test_what_a_picture_shows_decides_the_logits(start: Start, eye: tuple[str, Checkpoint, Eye, Model]) -> None:
     name, _, tower, model = eye
     engine = await start(name)
 

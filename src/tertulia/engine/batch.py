@@ -16,7 +16,8 @@ class Batch:
     """One pass: the tokens of some sequences end to end. ``tokens`` and ``positions`` int64 [tokens], ``past`` int32
     [sequences], ``begins`` int32 [sequences + 1], ``blocks`` int32 with ``block_begins`` int32 [sequences + 1], and
     ``sampled`` int64: the rows whose logits are wanted, ascending. ``seen`` float32 [places, hidden] stands at
-    ``places`` int64, ascending, instead of those tokens' own embedding."""
+    ``places`` int64, ascending, instead of those tokens' own embedding. ``positions`` are [3, tokens] where pictures
+    are laid out in time and space."""
 
     tokens: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -49,7 +50,7 @@ def accompany(batch: Batch, spare: int) -> Batch:
         batch = replace(
             batch,
             tokens=np.append(batch.tokens, batch.tokens),
-            positions=np.append(batch.positions, 0),
+            positions=np.repeat(batch.positions, 2, axis=-1),
             past=np.append(batch.past, np.int32(0)),
             begins=np.append(batch.begins, np.int32(2)),
             blocks=np.append(batch.blocks, np.int32(spare)),
@@ -100,7 +101,7 @@ def _piece(batch: Batch, parts: list[tuple[int, int, int]]) -> Batch:
     inside = (first <= batch.places) & (batch.places < last)
     return Batch(
         tokens=batch.tokens[first:last],
-        positions=batch.positions[first:last],
+        positions=batch.positions[..., first:last],
         past=np.array(past, np.int32),
         begins=np.array([0, *(end - first for _, _, end in parts)], np.int32),
         blocks=np.concatenate(held),

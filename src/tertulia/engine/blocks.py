@@ -87,6 +87,8 @@ def digests(tokens: Items[int], views: Items[View] = ()) -> list[bytes]:
 
 
 def _mark(view: View, begin: int) -> bytes:
-    """What of a picture stands in the block that begins there: which, from which of its rows on, and at what places."""
+    """What of a picture stands in the block that begins there: which, from which of its rows on, and where."""
     inside = view.between(begin, begin + BLOCK)
-    return view.digest + inside.start.to_bytes(8) + (view.places[inside.start : inside.stop] - begin).tobytes()
+    rows = slice(inside.start, inside.stop)
+    spots = b"" if view.spots is None else view.spots[:, rows].tobytes()
+    return view.digest + inside.start.to_bytes(8) + (view.places[rows] - begin).tobytes() + spots

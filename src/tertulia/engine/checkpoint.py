@@ -27,7 +27,7 @@ FAMILIES = ("llama", "qwen2")
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The numbers that make a graph. ``rope_factors`` divide the rotary frequencies (Llama 3's long-context
-    scaling)."""
+    scaling). Where a token has three positions, ``sections`` say how many frequencies turn with each."""
 
     family: str
     layers: int
@@ -41,6 +41,7 @@ class Shape:
     rope_theta: float
     tied: bool
     rope_factors: NDArray[np.float32] | None = None
+    sections: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

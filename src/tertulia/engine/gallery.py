@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from tertulia.engine.tower import Tower
+from tertulia.engine.eye import Eye
 from tertulia.engine.view import Rows, View
 from tertulia.errors import EngineFault, TertuliaError
 
@@ -32,8 +32,8 @@ class Gallery:
     """``room`` bounds what is kept, in bytes; ``wake`` is called when there is work. ``made`` counts the pieces done.
     All but ``work`` is for the event loop."""
 
-    def __init__(self, tower: Tower, room: int, wake: Callable[[], None]) -> None:
-        self._tower = tower
+    def __init__(self, eye: Eye, room: int, wake: Callable[[], None]) -> None:
+        self._eye = eye
         self._room = room
         self._wake = wake
         self._held = 0
@@ -72,7 +72,7 @@ class Gallery:
         if view.tiles is None:
             raise EngineFault("a picture was lost", retry_after=1)
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-        look = Look(view.digest, self._tower.see(view.tiles), len(view.tiles) * self._tower.pieces, done)
+        look = Look(view.digest, self._eye.see(view.tiles), self._eye.pieces(view.tiles), done)
         self._looks[view.digest] = look
         self._wake()
         return look

@@ -15,7 +15,7 @@ from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivat
 
 from tertulia.engine.batch import BLOCK, FEW, Batch, accompany, fill, pieces
 from tertulia.engine.checkpoint import Checkpoint, Shape
-from tertulia.engine.nodes import Node, entry, finish, linear, matrix, norm, op, present, reshape, turn
+from tertulia.engine.nodes import Node, entry, finish, linear, matrix, norm, op, present, reshape, transpose, turn
 from tertulia.engine.weights import Codes, Weight, stack
 
 
@@ -66,7 +66,7 @@ class Model:
             batch = fill(batch, self._threads)
         inputs: list[tuple[str, NDArray[Any]]] = [
             ("input_ids", batch.tokens),
-            ("position_ids", batch.positions),
+            ("position_ids", self._positions(batch)),
             ("past_lens", batch.past),
             ("subsequence_begins", batch.begins),
             ("block_indices", batch.blocks),
@@ -85,6 +85,11 @@ class Model:
                 self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
         self._request.infer()
         return self._request.get_output_tensor(0).data[:wanted]
+
+    def _positions(self, batch: Batch) -> NDArray[np.int64]:
+        """One for each token, or three; text is at the same place in all of them."""
+        single = batch.positions.ndim == 1
+        return np.tile(batch.positions, (3, 1)) if single and self.shape.sections else batch.positions
 
 
 def _orders(options: dict[str, Any]) -> tuple[bool, bool]:
@@ -133,7 +138,7 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     """The graph of a llama or qwen2 model: they differ by a bias on q, k and v, which is there or not."""
     shape, weight = checkpoint.shape, checkpoint.weight
     tokens = entry([-1], ov.Type.i64, "input_ids")
-    positions = entry([-1], ov.Type.i64, "position_ids")
+    positions = entry([3, -1] if shape.sections else [-1], ov.Type.i64, "position_ids")
     paging = [
         entry([-1], ov.Type.i32, name)
         for name in ("past_lens", "subsequence_begins", "block_indices", "block_indices_begins")
@@ -207,11 +212,15 @@ def _rotary(positions: Node, shape: Shape) -> tuple[Node, Node]:
     frequencies = (1.0 / shape.rope_theta ** half.astype(np.float64)).astype(np.float32)
     if shape.rope_factors is not None:
         frequencies = frequencies / shape.rope_factors
-    column = op.reshape(op.convert(positions, "f32"), op.constant(np.array([-1, 1], np.int64)), False)
+    places = op.convert(positions, "f32")
+    if shape.sections:
+        which = np.repeat(np.arange(len(shape.sections)) % 3, shape.sections)
+        column = transpose(op.gather(places, op.constant(which), op.constant(0, ov.Type.i32)), 1, 0)
+    else:
+        column = reshape(places, -1, 1)
     angles = op.multiply(column, op.constant(frequencies[None, :]))
     both = op.concat([angles, angles], -1)
-    spread = op.constant(np.array([-1, 1, 1, shape.head_size], np.int64))
-    return op.reshape(op.cos(both), spread, False), op.reshape(op.sin(both), spread, False)
+    return reshape(op.cos(both), -1, 1, 1, shape.head_size), reshape(op.sin(both), -1, 1, 1, shape.head_size)
 
 
 def _rotate(x: Node, rotary: tuple[Node, Node], heads: int, shape: Shape) -> Node:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.blocks import Blocks, digests
 from tertulia.engine.sampler import History, Params
-from tertulia.engine.view import Rows, View
+from tertulia.engine.view import Rows, View, positions
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
     """One choice being made: its tokens so far, and where their keys and values are. ``forced`` tokens behind the last
     sampled one had no alternative: they are computed in the same pass. ``views`` are the pictures in the prompt, in the
-    order of their places, with their rows."""
+    order of their places, with their rows. Where they take other positions than text does, ``positions`` [3, prompt]
+    are those of the prompt, and what comes behind it is ``shift`` further than its place."""
 
     prompt: list[int]
     params: Params
@@ -35,9 +36,14 @@ class Sequence:
     forced: int = 0
     cached: int = 0
     preemptions: int = 0
+    positions: NDArray[np.int64] | None = None
+    shift: int = 0
 
     def __post_init__(self) -> None:
         self.tokens = list(self.prompt)
+        self.positions = positions(len(self.prompt), self.views)
+        if self.positions is not None:
+            self.shift = int(self.positions.max()) + 1 - len(self.prompt)
         self.prefixes = self.prefixes or digests(self.prompt, self.views)
 
     @property
@@ -212,7 +218,8 @@ class Scheduler:
 def _pass(chosen: list[Sequence], counts: list[int], answers: int) -> Pass:
     """One loop over plain lists: this runs before every token."""
     tokens: list[int] = []
-    positions: list[int] = []
+    counted: list[int] = []
+    spread: list[tuple[int, NDArray[np.int64]]] = []
     past: list[int] = []
     begins = [0]
     blocks: list[int] = []
@@ -225,7 +232,9 @@ def _pass(chosen: list[Sequence], counts: list[int], answers: int) -> Pass:
     for sequence, count in zip(chosen, counts, strict=True):
         before, end = sequence.computed, sequence.computed + count
         tokens += sequence.tokens[before:end]
-        positions += range(before, end)
+        counted += range(before + sequence.shift, end + sequence.shift)
+        if sequence.positions is not None and before < len(sequence.prompt):
+            spread.append((begins[-1], sequence.positions[:, before:end]))
         for view in sequence.views if before < len(sequence.prompt) else ():
             inside = view.between(before, end)
             if inside and view.rows is not None:
@@ -241,7 +250,7 @@ def _pass(chosen: list[Sequence], counts: list[int], answers: int) -> Pass:
             sampled.append(sequence)
     batch = Batch(
         tokens=np.array(tokens, np.int64),
-        positions=np.array(positions, np.int64),
+        positions=_spread(counted, spread),
         past=np.array(past, np.int32),
         begins=np.array(begins, np.int32),
         blocks=np.array(blocks, np.int32),
@@ -252,6 +261,17 @@ def _pass(chosen: list[Sequence], counts: list[int], answers: int) -> Pass:
     if seen:
         batch.places, batch.seen = np.concatenate(places), np.concatenate(seen)
     return Pass(chosen, counts, sampled, batch, answers)
+
+
+def _spread(counted: list[int], parts: list[tuple[int, NDArray[np.int64]]]) -> NDArray[np.int64]:
+    """The positions of a pass: in three rows where one of its prompts has pictures that are laid out in space; such
+    parts stand where they begin."""
+    if not parts:
+        return np.array(counted, np.int64)
+    found = np.tile(np.array(counted, np.int64), (3, 1))
+    for begin, part in parts:
+        found[:, begin : begin + part.shape[1]] = part
+    return found
 
 
 IDLE = 0.05

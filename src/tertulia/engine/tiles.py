@@ -1,44 +1,46 @@
-"""A picture cut into the tiles that a vision tower takes: Pillow's resampling, in the steps that models were trained
-with."""
+"""Pixels, and what of them a vision tower reads: numbers around zero, in the steps that models were trained with."""
+
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tertulia.engine.vision import Vision
-
 Pixels = NDArray[np.uint8]
+"""Of a picture [height, width, 3], or of several tiles [tiles, side, side, 3]."""
 
 
-def cut(vision: Vision, pixels: Pixels) -> Pixels:
-    """The tiles [tiles, side, side, 3] of a picture [height, width, 3]: row by row, and last the whole."""
-    height, width = pixels.shape[:2]
-    side, filtering = vision.side, Image.Resampling(vision.filter)
-    image = Image.fromarray(pixels)
-    image = _resized(image, vision.size(height, width), filtering)
-    rows, columns = vision.layout(height, width)
-    if rows:
-        image = _resized(image, (rows * side, columns * side), filtering)
-    whole = np.asarray(_resized(image, (side, side), filtering))[None]
-    if not rows:
-        return whole
-    grid = np.asarray(image).reshape(rows, side, columns, side, 3)
-    return np.concatenate([grid.swapaxes(1, 2).reshape(-1, side, side, 3), whole])
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """Pixels are multiplied by ``scale``, then ``mean`` and ``deviation`` of each channel are taken out."""
+
+    scale: float
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def normal(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Pixels as a tower's numbers."""
+        values = (pixels.astype(np.float64) * self.scale).astype(np.float32)
+        return (values - np.array(self.mean, np.float32)) / np.array(self.deviation, np.float32)
 
 
-def _resized(image: Image.Image, size: tuple[int, int], filtering: Image.Resampling) -> Image.Image:
-    height, width = size
-    return image.resize((width, height), filtering)
+def read_colours(images: dict[str, Any], mean: Any = 0.5, deviation: Any = 0.5) -> Colours:
+    """What an image processor's settings say of colours; ``mean`` and ``deviation`` are what they leave out."""
+    normal = images.get("do_normalize", True)
+    return Colours(
+        scale=images.get("rescale_factor", 1 / 255) if images.get("do_rescale", True) else 1.0,
+        mean=_three(images.get("image_mean", mean)) if normal else (0.0, 0.0, 0.0),
+        deviation=_three(images.get("image_std", deviation)) if normal else (1.0, 1.0, 1.0),
+    )
 
 
-def normal(vision: Vision, tile: Pixels) -> NDArray[np.float32]:
-    """A tile's pixels as the tower's numbers."""
-    values = (tile.astype(np.float64) * vision.scale).astype(np.float32)
-    return (values - np.array(vision.mean, np.float32)) / np.array(vision.deviation, np.float32)
+def _three(value: Any) -> tuple[float, ...]:
+    """One number is that of all channels."""
+    channels = cast("list[float]", value)
+    return tuple(channels) if isinstance(value, list | tuple) else (float(value),) * 3
 
 
-def patches(vision: Vision, tile: Pixels) -> NDArray[np.float32]:
-    """The patches [patches, 3 * patch * patch] of one tile, row by row, each channel by channel."""
-    count, size = vision.patches, vision.patch
-    cells = normal(vision, tile).reshape(count, size, count, size, 3).transpose(0, 2, 4, 1, 3)
-    return np.ascontiguousarray(cells.reshape(count * count, -1))
+def resized(pixels: Pixels, height: int, width: int, filtering: int) -> Pixels:
+    """A picture in another size, with Pillow's filter of that number."""
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling(filtering)))

@@ -13,8 +13,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13
 
-from tertulia.engine.tiles import Pixels, patches
-from tertulia.engine.vision import Vision
+from tertulia.engine.idefics import Idefics
+from tertulia.engine.tiles import Pixels
 from tertulia.engine.weights import Weight
 from tertulia.errors import StoreError
 
@@ -31,7 +31,7 @@ class Tower:
     """A compiled vision tower. ``weight`` gives its tensors by our names (``vision.patch``, ``vision.0.q`` ...,
     ``connector``). Weights and activations are float32."""
 
-    def __init__(self, vision: Vision, weight: Callable[[str], Weight | None], threads: int = 0) -> None:
+    def __init__(self, vision: Idefics, weight: Callable[[str], Weight | None], threads: int = 0) -> None:
         self.vision = vision
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
@@ -52,8 +52,11 @@ class Tower:
         self._first = compiled(build.first())
         self._layers = [compiled(build.layer(index)) for index in range(vision.layers)]
         self._last = compiled(build.last())
-        self.pieces = (vision.layers + 1) * steps + 1
-        """Pieces that a tile is done in."""
+        self._each = (vision.layers + 1) * steps + 1
+
+    def pieces(self, tiles: Pixels) -> int:
+        """Pieces that some tiles are done in."""
+        return len(tiles) * self._each
 
     def see(self, tiles: Pixels) -> Generator[None, None, Floats]:
         """Compute the rows [tiles * rows, hidden] of some tiles [tiles, side, side, 3]; stops after each piece."""
@@ -63,7 +66,7 @@ class Tower:
         return np.concatenate(found)
 
     def _tile(self, tile: Pixels) -> Generator[None, None, Floats]:
-        raw, places = patches(self.vision, tile), self.vision.positions()
+        raw, places = self.vision.cells(tile), self.vision.positions()
         whole = len(self._parts) == 1
         # hidden, and of a tile in parts query, key and value: all its patches are attended to by each
         state = np.empty((1 if whole else 4, len(raw), self.vision.hidden), np.float32)
@@ -96,7 +99,7 @@ class _Builder:
     """Makes the graphs. The first turns patches into the hidden rows of the first layer, each layer those of the next.
     For tiles in ``parts`` all but the last layer give the next one's query, key and value beside."""
 
-    def __init__(self, vision: Vision, weight: Callable[[str], Weight | None], parts: bool) -> None:
+    def __init__(self, vision: Idefics, weight: Callable[[str], Weight | None], parts: bool) -> None:
         self._vision = vision
         self._weight = weight
         self._parts = parts
