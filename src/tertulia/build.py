@@ -99,7 +99,7 @@ def _home(config: Config, net: Net) -> Local:
         )
 
     def fits(model: Installed) -> None:
-        memory.check_memory(model, config.engine.kv, config.engine.weights)
+        memory.check_memory(model, config.engine.kv, config.engine.weights, config.images.seen)
 
     return Local(_store(config), config.engine.model, child, fits)
 
@@ -172,7 +172,7 @@ async def local(config: Config, model: str) -> "Engine":
     installed = _store(config).find(model)
     if installed is None:
         raise StoreError(f"{model} is not installed; `tertulia pull {model}` fetches it")
-    memory.check_memory(installed, config.engine.kv, config.engine.weights)
+    memory.check_memory(installed, config.engine.kv, config.engine.weights, config.images.seen)
     return await Engine.load(
         installed.folder, name=installed.id, digest=installed.sha256, settings=config.engine, images=config.images
     )

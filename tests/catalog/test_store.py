@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import hub
-from tertulia.catalog import files, local, memory
+import seeing
+from tertulia.catalog import files, local, manifest, memory
+from tertulia.catalog.manifest import File
 from tertulia.catalog.progress import Progress
 from tertulia.catalog.store import Store
 from tertulia.errors import StoreError
@@ -235,6 +238,13 @@ def test_quick_where_there_is_nothing(tmp_path: Path) -> None:
     assert Store(tmp_path / "none").find("x") is None
 
 
+def sighted(folder: Path) -> manifest.Installed:
+    """A tiny model that sees, in float32."""
+    seeing.write("smolvlm", folder)
+    files = tuple(File(path.name, "0" * 64, path.stat().st_size) for path in sorted(folder.iterdir()))
+    return structs.replace(manifest.write(folder, "tiny/smolvlm", "a test", files), quantization="F32")
+
+
 class TestMemory:
     def test_too_little_is_told_in_numbers(self, store: Store, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model = store.pull(str(mine))
@@ -252,6 +262,24 @@ class TestMemory:
     def test_nobody_says(self, store: Store, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(memory, "available", lambda: None)
         memory.check_memory(store.pull(str(mine)), kv=1 << 50)
+
+    def test_what_sees_counts_in_float32_and_so_does_what_was_seen(self, tmp_path: Path) -> None:
+        model = sighted(tmp_path)
+        parts = seeing.tensors("smolvlm").items()
+        eyes = sum(tensor.size for name, tensor in parts if not name.startswith("model.text_model"))
+        text = model.bytes - 4 * eyes
+        needed = memory.estimate(model, kv=0, weights="f32")
+        assert abs(needed - (300 << 20) - text - 11 * eyes) < 100 and eyes > 100_000
+        assert memory.estimate(model, kv=1000, seen=500) == memory.estimate(model, kv=0) + 1500
+
+    def test_a_model_that_only_reads_keeps_nothing_of_pictures(self, store: Store, mine: Path) -> None:
+        model = store.pull(str(mine))
+        assert memory.estimate(model, kv=0, seen=1 << 30) == memory.estimate(model, kv=0)
+
+    def test_files_that_say_nothing_of_themselves_are_counted_as_text(self, tmp_path: Path) -> None:
+        model = sighted(tmp_path)
+        (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
+        assert memory.estimate(model, kv=0, weights="f32") == model.bytes + (300 << 20)
 
     def test_a_container_counts(self, tmp_path: Path) -> None:
         (tmp_path / "memory.max").write_text("1000\n")
