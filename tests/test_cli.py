@@ -1,6 +1,7 @@
 """The command line, with a build that only notes what it is asked for."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
@@ -16,8 +17,8 @@ import pytest
 import hub
 import tertulia
 from tertulia import cli, terminal
-from tertulia.catalog import catalog
-from tertulia.catalog.catalog import Hub, Row
+from tertulia.catalog import catalog, local
+from tertulia.catalog.catalog import Hub, Row, Shipped
 from tertulia.catalog.store import Store
 from tertulia.config import Config
 from tertulia.errors import ConfigError, Upstream
@@ -179,12 +180,14 @@ class TestModels:
 class TestServe:
     def test_flags_are_settings(self, build: Build, there: hub.Hub) -> None:
         line = "serve --host 0.0.0.0 --port 81 --open --cors http://a --cors http://b --model org/first --context 99"
-        assert cli.main([*line.split(), "--threads", "3", "--kv", "64M", "--exact", "--fold-messages", "false"]) == 0
+        more = ["--threads", "3", "--kv", "64M", "--seen", "8M", "--exact", "--fold-messages", "false"]
+        assert cli.main([*line.split(), *more]) == 0
         ((_, config),) = build.calls
         assert (config.server.host, config.server.port, config.server.open) == ("0.0.0.0", 81, True)
         assert config.server.cors == ["http://a", "http://b"]
         assert (config.engine.context, config.engine.threads, config.engine.kv) == (99, 3, 64 << 20)
         assert (config.engine.exact, config.engine.fold_messages) == (True, False)
+        assert config.images.seen == 8 << 20
 
     def test_the_default_model_is_fetched_first(
         self, build: Build, there: hub.Hub, capsys: pytest.CaptureFixture[str]
@@ -199,6 +202,33 @@ class TestServe:
         assert cli.main(["serve"]) == 0
         assert build.calls[0][1].engine.model == ["org/second"]
         assert there.listings == asked
+
+    def test_a_model_that_comes_with_us_is_put_beside_the_default_one(
+        self, build: Build, there: hub.Hub, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (home / "ours" / "third").mkdir(parents=True)
+        for name, body in hub.tensors().items():
+            (home / "ours" / "third" / name).write_bytes(body)
+        monkeypatch.setattr(local, "_HOMES", (home / "ours",))
+        digest = hashlib.sha256(hub.tensors()["model.safetensors"]).hexdigest()
+        third = Row(id="us/third", source=Shipped("third", digest), context=512, licence="none", description="")
+        before = catalog.rows()
+        monkeypatch.setattr(catalog, "rows", lambda: (*before, third))
+        for _ in range(2):
+            assert cli.main(["serve"]) == 0
+            assert build.calls[-1][1].engine.model == ["org/first"]
+            installed = Store(build.calls[-1][1].store.path).list()
+            assert [model.id for model in installed] == ["org/first", "us/third"]
+
+    def test_where_a_model_of_ours_is_damaged_the_others_are_served(
+        self, build: Build, there: hub.Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        third = Row(id="us/third", source=Shipped("third", "0" * 64), context=512, licence="none", description="")
+        before = catalog.rows()
+        monkeypatch.setattr(catalog, "rows", lambda: (*before, third))
+        assert cli.main(["serve"]) == 0
+        assert build.calls[0][1].engine.model == ["org/first"]
+        assert "us/third is not offered: the weights of third are not in this" in capsys.readouterr().err
 
     def test_another_that_is_missing_is_not_fetched(
         self, build: Build, there: hub.Hub, capsys: pytest.CaptureFixture[str]

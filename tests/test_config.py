@@ -178,6 +178,14 @@ def test_pictures_are_bounded_and_a_child_knows_the_bounds(tmp_path: Path) -> No
     usual = config.load(environ={}).images
     assert config.load(environ=config.child_environment(config.Config(), {})).images == usual
     assert (usual.timeout, usual.redirects, usual.count, usual.proxy) == (10, 3, 20, "")
+    assert (usual.seen, usual.queue) == (64 << 20, 256)
+
+
+def test_what_is_kept_of_pictures_is_said_in_the_same_word_everywhere(tmp_path: Path) -> None:
+    file, variable = write(tmp_path, '[images]\nseen = "1M"'), {"TERTULIA_IMAGES_SEEN": "2M"}
+    assert config.load(file, environ={}).images.seen == 1 << 20
+    assert config.load(file, environ=variable).images.seen == 2 << 20
+    assert config.load(file, {"images.seen": "3M"}, variable).images.seen == 3 << 20
 
 
 @pytest.mark.parametrize(
