@@ -92,8 +92,11 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(home: Path, *options: str, model: str = "", store: Path | None = None) -> Generator[Service]:
-    """Start `tertulia serve` with ``options`` and end it with SIGTERM, which must suffice."""
+def serving(
+    home: Path, *options: str, model: str = "", store: Path | None = None, more: dict[str, str] | None = None
+) -> Generator[Service]:
+    """Start `tertulia serve` with ``options``, and ``more`` in its environment, and end it with SIGTERM, which must
+    suffice."""
     model = model or default_model()
     arguments = [sys.executable, "-m", "tertulia.cli", "serve", "--port", "0", "--model", model, "--kv", "256M"]
     process = subprocess.Popen(
@@ -101,7 +104,7 @@ def serving(home: Path, *options: str, model: str = "", store: Path | None = Non
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(home, store) | {"PYTHONUNBUFFERED": "1"},
+        env=environment(home, store) | {"PYTHONUNBUFFERED": "1"} | (more or {}),
     )
     try:
         service = Service(process)
