@@ -1,6 +1,8 @@
-"""Tiny models that see, with random weights and the layout of SmolVLM and Idefics3; nothing of them is committed.
+"""Tiny models that see, with random weights and the layout of SmolVLM, Idefics3 and (seeing_qwen.py) Qwen2.5-VL;
+nothing of them is committed.
 
-One cuts pictures into tiles; the other sees them whole, with fewer patches than its table of positions is for. Weights
+The first cuts pictures into tiles; the second sees them whole, with fewer patches than its table of positions is for;
+the third, which is there as it was published and as newer libraries write it, takes pictures of any size. Weights
 and pictures come from counters, as in tiny.py, and are scaled so that attention scores reach 10 and more.
 """
 
@@ -10,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+import seeing_qwen
 import tiny
+from seeing_qwen import NEWER, PUBLISHED
 
 AROUND, IMAGE, END = "<fake_token_around_image>", "<image>", "<end_of_utterance>"
 SPECIALS = (*tiny.SPECIALS, AROUND, IMAGE, END, "<global-img>")
@@ -30,7 +34,8 @@ BOTH = (
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
     "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-TEMPLATES = {"smolvlm": SMOLVLM, "idefics3": BOTH}
+QWEN = (PUBLISHED, NEWER)
+TEMPLATES = {"smolvlm": SMOLVLM, "idefics3": BOTH, **dict.fromkeys(QWEN, seeing_qwen.TEMPLATE)}
 TEXT = tiny.llama(
     hidden_size=192,
     intermediate_size=512,
@@ -46,6 +51,8 @@ TEXT = tiny.llama(
 
 def config(name: str) -> dict[str, Any]:
     """config.json."""
+    if name in QWEN:
+        return seeing_qwen.config(name, ROWS)
     sizes = {
         "smolvlm": {"hidden_size": 96, "num_attention_heads": 3, "image_size": 48, "patch_size": 4},
         "idefics3": {"hidden_size": 64, "num_attention_heads": 2, "image_size": 56, "patch_size": 4},
@@ -75,6 +82,8 @@ def config(name: str) -> dict[str, Any]:
 
 def images(name: str) -> dict[str, Any]:
     """preprocessor_config.json."""
+    if name in QWEN:
+        return seeing_qwen.images(name)
     return {
         "image_processor_type": {"smolvlm": "SmolVLMImageProcessor", "idefics3": "Idefics3ImageProcessor"}[name],
         "do_convert_rgb": True,
@@ -94,6 +103,8 @@ def images(name: str) -> dict[str, Any]:
 
 def tensors(name: str) -> dict[str, np.ndarray]:
     """The weights in float32, under the names they have in a Hugging Face checkpoint."""
+    if name in QWEN:
+        return seeing_qwen.tensors(name, ROWS)
     whole = config(name)
     text = tiny.tensors(name, TEXT)
     out = {"model.text_model." + key.removeprefix("model."): value for key, value in text.items()}
@@ -136,13 +147,14 @@ def picture(name: str, height: int, width: int) -> np.ndarray:
     return np.clip(255 * coarse[rows][:, columns] + 20 * noise, 0, 255).astype(np.uint8)
 
 
-def tokenizer() -> Any:
+def tokenizer(name: str) -> Any:
     """tiny.py's, with the words that stand for pictures."""
     from tokenizers import AddedToken
 
     made = tiny.tokenizer()
-    made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in SPECIALS])
-    made.add_tokens([AddedToken(word, special=False, normalized=False) for word in TILES])
+    specials, others = (seeing_qwen.SPECIALS, ()) if name in QWEN else (SPECIALS, TILES)
+    made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in specials])
+    made.add_tokens([AddedToken(word, special=False, normalized=False) for word in others])
     return made
 
 
@@ -150,9 +162,10 @@ def write(name: str, folder: Path) -> None:
     """Write the model ``name`` to ``folder`` as a Hugging Face checkpoint of one safetensors file."""
     from safetensors.numpy import save_file
 
+    end, last = ("<|im_end|>", tiny.IM_END) if name in QWEN else (END, LAST)
     settings = {
         "bos_token": "<|im_start|>",
-        "eos_token": END,
+        "eos_token": end,
         "pad_token": "<|endoftext|>",
         "clean_up_tokenization_spaces": False,
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -161,10 +174,10 @@ def write(name: str, folder: Path) -> None:
     for file, value in (
         ("config.json", config(name)),
         ("preprocessor_config.json", images(name)),
-        ("generation_config.json", {"eos_token_id": LAST}),
+        ("generation_config.json", {"eos_token_id": last}),
         ("tokenizer_config.json", settings),
     ):
         (folder / file).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     (folder / "chat_template.jinja").write_text(TEMPLATES[name], encoding="utf-8")
-    tokenizer().save(str(folder / "tokenizer.json"))
+    tokenizer(name).save(str(folder / "tokenizer.json"))
     save_file(tensors(name), folder / "model.safetensors", metadata={"format": "pt"})

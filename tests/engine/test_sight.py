@@ -17,7 +17,9 @@ from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
 from tertulia.engine.eye import Eye, open_eye
 from tertulia.engine.model import Model
-from tertulia.engine.view import View
+from tertulia.engine.qwen import Qwen
+from tertulia.engine.view import View, positions
+from tertulia.engine.vision import Vision
 
 DATA = Path(__file__).parents[1] / "data" / "sight"
 RECORDED: dict[str, Any] = {name: json.loads((DATA / f"{name}.json").read_text()) for name in seeing.TEMPLATES}
@@ -49,9 +51,10 @@ def finish(tower: Eye, tiles: np.ndarray) -> np.ndarray:
 def read(model: Model, ids: list[int], views: list[View], kept: int) -> np.ndarray:
     """The logits after the last tokens of a prompt that is read in one pass."""
     count = len(ids)
+    spread = positions(count, views)
     batch = Batch(
         tokens=np.array(ids, np.int64),
-        positions=np.arange(count, dtype=np.int64),
+        positions=np.arange(count, dtype=np.int64) if spread is None else spread,
         past=np.zeros(1, np.int32),
         begins=np.array([0, count], np.int32),
         blocks=np.arange(-(-count // BLOCK), dtype=np.int32),
@@ -68,6 +71,15 @@ def read(model: Model, ids: list[int], views: list[View], kept: int) -> np.ndarr
 async def planned(start: Start, name: str, case: str) -> Plan:
     engine = await start(name)
     return await engine._asker.plan(picturing(recorded(name, case)["messages"]), 0)
+
+
+def given(vision: Vision, part: list[Any]) -> np.ndarray:
+    """What a tower of transformers is given of a picture: tiles, or patches with each frame beside the other."""
+    tiles = vision.cut(seeing.picture(*part))
+    if not isinstance(vision, Qwen):
+        return np.stack([vision.colours.normal(tile).transpose(2, 0, 1) for tile in tiles])
+    cells = vision.cells(tiles).reshape(-1, 3, 1, vision.patch**2)
+    return cells.repeat(vision.frames, 2).reshape(len(cells), -1)
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
@@ -93,10 +105,7 @@ def test_a_picture_is_cut_up_as_recorded(folder: Callable[[str], Path], name: st
     assert vision
     told = recorded(name, case)
     shown = [part for message in told["messages"] for part in message["content"] if not isinstance(part, str)]
-    hashes: list[str] = []
-    for part in shown:
-        tiles = np.stack([vision.colours.normal(tile).transpose(2, 0, 1) for tile in vision.cut(seeing.picture(*part))])
-        hashes.append(hashlib.sha256(np.ascontiguousarray(tiles).tobytes()).hexdigest())
+    hashes = [hashlib.sha256(np.ascontiguousarray(given(vision, part)).tobytes()).hexdigest() for part in shown]
     assert hashes == told["tiles"]
 
 

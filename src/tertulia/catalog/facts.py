@@ -18,7 +18,7 @@ _FILE_TYPES = {
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
-SEEING = frozenset({"idefics3", "smolvlm"})
+SEEING = frozenset({"idefics3", "smolvlm", "qwen2_5_vl"})
 """The architectures that read images and that the engine is built for."""
 
 

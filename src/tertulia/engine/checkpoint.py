@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tertulia import gguf
 from tertulia.catalog.facts import SEEING
+from tertulia.engine.names import naming, sees
 from tertulia.engine.vision import Vision, read_vision
 from tertulia.engine.weights import Codes, Floats, Weight, bfloat16, decode, quantise
 from tertulia.errors import StoreError
@@ -49,7 +50,7 @@ class Checkpoint:
     """An opened model. ``weight(name)`` decodes one tensor, or gives None where the model has none of that name; names
     are ``embed``, ``norm``, ``head`` and, for each layer N, ``N.q``, ``N.q.bias``, ``N.attention_norm`` ...
     ``N.down``. ``tool_template`` is the chat template for requests with tools, where it is another. A model that sees
-    has ``vision``, and weights called ``vision.patch``, ``vision.positions``, ``vision.N.q`` ... ``connector``."""
+    has ``vision``, and weights called ``vision.patch``, ``vision.N.o`` ... ``connector``, by what its tower is."""
 
     shape: Shape
     weight: Callable[[str], Weight | None]
@@ -188,61 +189,31 @@ def _gguf_special(data: dict[str, Any]) -> dict[str, str]:
 
 # ---------------------------------------------------------------- safetensors
 
-_HUB_NAMES = {
-    "attention_norm": "input_layernorm.weight",
-    "q": "self_attn.q_proj.weight",
-    "k": "self_attn.k_proj.weight",
-    "v": "self_attn.v_proj.weight",
-    "q.bias": "self_attn.q_proj.bias",
-    "k.bias": "self_attn.k_proj.bias",
-    "v.bias": "self_attn.v_proj.bias",
-    "o": "self_attn.o_proj.weight",
-    "mlp_norm": "post_attention_layernorm.weight",
-    "gate": "mlp.gate_proj.weight",
-    "up": "mlp.up_proj.weight",
-    "down": "mlp.down_proj.weight",
+_TEXT: dict[str, dict[str, Any]] = {
+    "idefics": {"rms_norm_eps": 1e-5, "vocab_size": 32000, "max_position_embeddings": 2048, "model_type": "llama"},
+    "qwen": {"rms_norm_eps": 1e-5, "vocab_size": 152064, "max_position_embeddings": 32768, "rope_theta": 1e6},
 }
-_HUB_TOP = {"embed": "model.embed_tokens.weight", "norm": "model.norm.weight", "head": "lm_head.weight"}
-_SIGHT_NAMES = {
-    "attention_norm": "layer_norm1",
-    "q": "self_attn.q_proj",
-    "k": "self_attn.k_proj",
-    "v": "self_attn.v_proj",
-    "o": "self_attn.out_proj",
-    "mlp_norm": "layer_norm2",
-    "up": "mlp.fc1",
-    "down": "mlp.fc2",
-}
-_SIGHT_TOP = {
-    "vision.patch": "model.vision_model.embeddings.patch_embedding",
-    "vision.positions": "model.vision_model.embeddings.position_embedding",
-    "vision.norm": "model.vision_model.post_layernorm",
-    "connector": "model.connector.modality_projection.proj",
-}
-_TEXT = {"rms_norm_eps": 1e-5, "vocab_size": 32000, "max_position_embeddings": 2048, "model_type": "llama"}
 """What the text half of a model that sees is by default: its settings may leave that out."""
+SECTIONS = (16, 24, 24)
+"""The same for how many rotary frequencies of Qwen2.5-VL turn with each of a token's positions."""
 
 
-def _hub_name(name: str, root: str) -> str:
-    """What a tensor is called in a Hub repository; ``root`` is the prefix of the text model's names."""
-    if name.startswith(("vision.", "connector")):
-        stem, end = (name[:-5], "bias") if name.endswith(".bias") else (name, "weight")
-        if stem in _SIGHT_TOP:
-            return f"{_SIGHT_TOP[stem]}.{end}"
-        _, layer, part = stem.split(".")
-        return f"model.vision_model.encoder.layers.{layer}.{_SIGHT_NAMES.get(part)}.{end}"
-    layer, _, rest = name.partition(".")
-    known = _HUB_TOP.get(name) or f"model.layers.{layer}.{_HUB_NAMES.get(rest)}"
-    return known if name == "head" else root + known.removeprefix("model.")
+def _text_settings(whole: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a model's text half: a part of their own where it sees, or among all others."""
+    if whole["model_type"] not in SEEING:
+        return whole
+    if whole["model_type"] == "qwen2_5_vl":
+        text: dict[str, Any] = whole.get("text_config") or whole
+        tied = whole.get("tie_word_embeddings") or text.get("tie_word_embeddings")
+        return _TEXT["qwen"] | text | {"model_type": "qwen2", "tie_word_embeddings": tied}
+    text = _TEXT["idefics"] | whole["text_config"]
+    text["model_type"] = "llama" if text["model_type"] == "vllama3" else text["model_type"]
+    return text | {"tie_word_embeddings": whole.get("tie_word_embeddings")}
 
 
 def _from_folder(folder: Path, weights: str) -> Checkpoint:
-    whole = config = _json(folder / "config.json")
-    sees = whole["model_type"] in SEEING
-    if sees:
-        config = _TEXT | whole["text_config"]
-        config["model_type"] = "llama" if config["model_type"] == "vllama3" else config["model_type"]
-        config["tie_word_embeddings"] = whole.get("tie_word_embeddings")
+    whole = _json(folder / "config.json")
+    config, kind = _text_settings(whole), whole["model_type"]
     tensors = {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in _tensors(path)}
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     head_size = config.get("head_dim") or hidden // heads
@@ -259,19 +230,22 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
         vocabulary=config["vocab_size"],
         context=config["max_position_embeddings"],
         eps=config["rms_norm_eps"],
-        rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 10000.0),
+        rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0),
         tied=bool(config.get("tie_word_embeddings")) or "lm_head.weight" not in tensors,
         rope_factors=_llama3_factors(folder, config, head_size),
+        sections=_sections(config, head_size) if kind == "qwen2_5_vl" else (),
     )
+    spelt = naming(kind, tensors)
 
     def weight(name: str) -> Weight | None:
-        found = tensors.get(_hub_name(name, "model.text_model." if sees else "model."))
+        found = tensors.get(spelt(name))
         if found is None:
             return None
         value = found()
-        if name.startswith(("vision.", "connector")):
-            return value.reshape(len(value), -1) if value.ndim == 4 else value
-        return quantise(value) if weights == "int8" and value.ndim == 2 else value
+        if value.ndim > 2:
+            return value.reshape(len(value), -1)
+        coded = weights == "int8" and value.ndim == 2 and (kind == "qwen2_5_vl" or not sees(name))
+        return quantise(value) if coded else value
 
     generation = _json(folder / "generation_config.json")
     tokens = _json(folder / "tokenizer_config.json")
@@ -286,7 +260,7 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
         tokenizer=folder / "tokenizer.json",
         special={name: _word(tokens[name]) for name in names if tokens.get(name)},
         tool_template=_template(folder, tokens, "tool_use"),
-        vision=read_vision(whole, _image_settings(folder)) if sees else None,
+        vision=read_vision(whole, _image_settings(folder)) if kind in SEEING else None,
     )
 
 
@@ -354,12 +328,21 @@ def _tensors(path: Path) -> list[tuple[str, Callable[[], Floats]]]:
     return [(name, reader(entry)) for name, entry in found.items()]
 
 
+def _sections(config: dict[str, Any], head_size: int) -> tuple[int, ...]:
+    """How many rotary frequencies turn with each of a token's positions."""
+    rope: dict[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    sections: tuple[int, ...] = tuple(rope.get("mrope_section") or SECTIONS)
+    if 2 * sum(sections) != head_size:
+        raise StoreError(f"{sum(sections)} rotary frequencies are spread over three positions, of {head_size // 2}")
+    return sections
+
+
 def _llama3_factors(folder: Path, config: dict[str, Any], head_size: int) -> NDArray[np.float32] | None:
     """By what each rotary frequency is divided (Llama 3.1: long waves by ``factor``, short ones by nothing, those
     between by a blend of both)."""
     scaling: dict[str, Any] = config.get("rope_scaling") or config.get("rope_parameters") or {}
     kind = scaling.get("rope_type") or scaling.get("type") or "default"
-    if kind == "default":
+    if kind in ("default", "mrope"):
         return None
     if kind != "llama3":
         raise StoreError(f"{folder.name}: rope scaling '{kind}' is not built here")

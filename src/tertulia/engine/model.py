@@ -89,7 +89,8 @@ class Model:
     def _positions(self, batch: Batch) -> NDArray[np.int64]:
         """One for each token, or three; text is at the same place in all of them."""
         single = batch.positions.ndim == 1
-        return np.tile(batch.positions, (3, 1)) if single and self.shape.sections else batch.positions
+        found = np.tile(batch.positions, (3, 1)) if single and self.shape.sections else batch.positions
+        return np.ascontiguousarray(found)
 
 
 def _orders(options: dict[str, Any]) -> tuple[bool, bool]:
