@@ -384,3 +384,45 @@ def test_the_budget_keeps_a_mixed_pass_under_four_quiet_ones() -> None:
     budget = pace.budget(8, 1)
     assert 0.020 + 0.00025 * budget <= 4.05 * 0.020
     assert budget >= 160
+
+
+def test_passes_that_something_else_held_up_hardly_change_the_pace() -> None:
+    pace = Pace()
+    for _ in range(50):
+        pace.learn(passed(1), 0.002)
+    quiet = pace.spare(1)
+    assert quiet == pytest.approx(0.006)
+    for _ in range(20):
+        pace.learn(passed(1), 0.030)
+    assert pace.spare(1) < 1.25 * quiet
+    for _ in range(30):
+        pace.learn(passed(1), 0.002)
+    assert pace.spare(1) == pytest.approx(quiet, rel=0.05)
+
+
+def test_answers_that_become_slower_for_good_are_allowed_for() -> None:
+    pace = Pace()
+    for seconds in (0.002, 0.004):
+        for _ in range(100):
+            pace.learn(passed(1), seconds)
+    assert pace.spare(1) > 0.010
+
+
+def test_without_a_budget_answers_go_on_and_prompts_keep_their_turns() -> None:
+    turns: list[list[int]] = []
+    for budgets in ([64], [64, 0]):
+        simulation = Simulation(64)
+        simulation.add([9] * 10, 60)
+        simulation.step()
+        old, short = simulation.add([1] * 700, 2), simulation.add([2] * 300, 2)
+        taken: list[int] = []
+        for step in range(8 * len(budgets)):
+            simulation.step(budget := budgets[step % len(budgets)])
+            work = simulation.passes[-1]
+            if budget:
+                taken += [index for index, one in enumerate((old, short)) if one in work.sequences]
+            else:
+                assert work.answers == len(work.sequences) == 1
+        turns.append(taken)
+    assert turns[0] == turns[1]
+    assert set(turns[0]) == {0, 1}

@@ -106,6 +106,7 @@ class Engine:
             "block": BLOCK,
         }
         self._made = 0
+        self._turn = False
         self._passes = asyncio.create_task(self._run(), name="engine passes")
         self._pulse = asyncio.create_task(self._tell_life(), name="engine pulse")
 
@@ -284,27 +285,34 @@ class Engine:
                 self._fail(EngineFault(f"the engine failed ({type(error).__name__}); the log says more"))
 
     async def _step(self, loop: asyncio.AbstractEventLoop) -> None:
-        beginning = self._scheduler.beginning(self._pace.most)
-        answering = self._scheduler.answering
-        work = self._scheduler.schedule(self._pace.budget(answering, beginning))
+        """A pass, and behind it pieces of a picture. Beside answers a pass reads of prompts or pieces follow it, in
+        turn, so that an answer waits for one of both."""
         look = self._gallery.pick() if self._gallery else None
+        answering = self._scheduler.answering
+        turn, self._turn = self._turn and look is not None and answering > 0, False
+        budget = self._pace.budget(answering, self._scheduler.beginning(self._pace.most))
+        work = self._scheduler.schedule(0 if turn else budget)
         if work is None and look is None:
             self._wake.clear()
             await self._wake.wait()
             return
-        if work is not None:
-            await self._compute(loop, work)
-        if self._gallery and look:
-            # Beside a prompt that is being read for others to wait for, one piece has to do.
-            mixed = work is not None and work.answers and work.prefilled
-            spare = 0.0 if mixed else self._pace.spare(answering)
-            await loop.run_in_executor(self._thread, self._gallery.work, look, spare)
-            self._gallery.tell(look)
+        if work is not None and work.answers and work.prefilled:
+            look, self._turn = None, True
+        computing = loop.run_in_executor(self._thread, self._model.forward, work.batch) if work else None
+        seeing: asyncio.Future[None] | None = None
+        if self._gallery and look:  # in the thread of the passes, while this one's tokens are told
+            seeing = loop.run_in_executor(self._thread, self._gallery.work, look, self._pace.spare(answering))
+        try:
+            if work and computing:
+                await self._compute(work, computing)
+        finally:
+            if self._gallery and look and seeing:
+                await seeing
+                self._gallery.tell(look)
 
-    async def _compute(self, loop: asyncio.AbstractEventLoop, work: Pass) -> None:
-        """Make a pass and tell what came of it."""
+    async def _compute(self, work: Pass, computing: asyncio.Future[NDArray[np.float32]]) -> None:
+        """Wait for a pass and tell what came of it."""
         started = time.monotonic()
-        computing = loop.run_in_executor(self._thread, self._model.forward, work.batch)
         allowed = self._allowed(work)  # while the pass runs
         logits = await computing
         self._made += 1

@@ -40,6 +40,7 @@ class Gallery:
         self._kept: OrderedDict[bytes, Rows] = OrderedDict()
         self._looks: dict[bytes, Look] = {}
         self._shortest = False
+        self._piece = 0.0
         self.made = 0
 
     def known(self, digest: bytes) -> Rows | None:
@@ -86,15 +87,18 @@ class Gallery:
         return min(looks, key=lambda look: look.left) if self._shortest else looks[0]
 
     def work(self, look: Look, seconds: float) -> None:
-        """Do pieces of a look for about so long, one at least."""
-        until = time.monotonic() + seconds
+        """Do pieces of a look, as many as are done in so many seconds, by what pieces took, and one at least."""
+        begun = time.monotonic()
+        until = begun + seconds
         look.begun = True
         try:
             while True:
                 next(look.pieces)
                 look.left -= 1
                 self.made += 1
-                if time.monotonic() >= until:
+                begun, before = time.monotonic(), begun
+                self._piece += 0.2 * (begun - before - self._piece)
+                if begun + self._piece > until:
                     return
         except StopIteration as end:
             look.rows = end.value

@@ -115,7 +115,8 @@ class Scheduler:
     def schedule(self, budget: int) -> Pass | None:
         """The next pass, with at most ``budget`` prompt tokens (a multiple of a block); None when nothing waits or
         runs. Of those that read, the one with the least left goes first, and every other time the oldest: a short
-        prompt doesn't wait for a long one, and a long one gets on beside any number of short ones."""
+        prompt doesn't wait for a long one, and a long one gets on beside any number of short ones. Without a budget
+        none of them gets on."""
         self._grow()
         while self._admit():
             pass
@@ -132,7 +133,7 @@ class Scheduler:
             else:
                 reading.append(sequence)
         answers = len(chosen)
-        self._shortest = not self._shortest
+        self._shortest = self._shortest != (budget > 0)
         if self._shortest:
             reading.sort(key=lambda sequence: sequence.pending)
         for sequence in reading:
@@ -283,7 +284,8 @@ class Pace:
 
     Learns from each pass's duration what a pass of answers alone takes and what each prompt token adds, and allows as
     many as keep a mixed pass under ``stretch`` times the quiet one. Where several short prompts wait, and half as many
-    as there are answers, it allows all it may: in such a burst most gain by it, and it is soon over.
+    as there are answers, it allows all it may: in such a burst most gain by it, and it is soon over. Passes that
+    something else held up teach it little.
     """
 
     def __init__(self, most: int = 512, stretch: float = 4.0) -> None:
@@ -309,7 +311,9 @@ class Pace:
         if read:
             self._token += 0.3 * (max(seconds - alone, 1e-6) / read - self._token)
         else:
-            self._quiet[answers.bit_length()] = alone + 0.1 * (seconds - alone)
+            size = answers.bit_length()
+            known = self._quiet.get(size, seconds)
+            self._quiet[size] = known + min(0.1 * (seconds - known), 0.01 * known)
 
     def _alone(self, answering: int) -> float:
         """Seconds that a pass of so many answers takes, as far as known: from passes of about as many."""
