@@ -91,6 +91,26 @@ class Service:
         return int(children[0])
 
 
+def resident(pid: int, name: str = "VmRSS") -> int:
+    """The memory of a process in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name + ":")).split()[1]) * 1024
+
+
+def most(pid: int) -> int:
+    """The most memory that a process had since :func:`settle`."""
+    return resident(pid, "VmHWM")
+
+
+def settle(pid: int) -> int:
+    """The memory of a process now, from where the most is counted anew."""
+    try:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("this system doesn't tell how much memory was used")
+    return resident(pid)
+
+
 @contextlib.contextmanager
 def serving(
     home: Path, *options: str, model: str = "", store: Path | None = None, more: dict[str, str] | None = None

@@ -18,7 +18,7 @@ import hostile
 import seeing
 from asking import address
 from drawing import Site, data_url, file, gradient, moved, reply
-from service import Service, serving
+from service import Service, most, resident, serving, settle
 from sighted import SEES, install, shown, talking
 from tertulia.net import MEBI
 
@@ -95,11 +95,6 @@ async def refuse(session: aiohttp.ClientSession, urls: dict[str, str]) -> dict[s
     return told
 
 
-def memory(pid: int, name: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name + ":")).split()[1]) * 1024
-
-
 class Watch:
     """Beside it a stream of text goes on, and the engine's memory is looked at."""
 
@@ -117,11 +112,7 @@ class Watch:
         async with asyncio.timeout(20):
             while not self.pieces:
                 await asyncio.sleep(0.01)
-        try:
-            Path(f"/proc/{self.pid}/clear_refs").write_text("5")
-        except OSError:
-            pytest.skip("this system doesn't tell how much memory was used")
-        self.before = memory(self.pid, "VmRSS")
+        self.before = settle(self.pid)
         return self
 
     async def _chat(self) -> None:
@@ -147,7 +138,7 @@ class Watch:
             self._talk.result()
         self._talk.cancel()
         if kind is None:
-            peak, now = memory(self.pid, "VmHWM") - self.before, memory(self.pid, "VmRSS") - self.before
+            peak, now = most(self.pid) - self.before, resident(self.pid) - self.before
             assert peak < MOST_MEMORY and now < KEPT_MEMORY, f"peak +{peak / MEBI:.0f} MB, kept +{now / MEBI:.0f} MB"
             assert self.gap < 3, f"the stream stood still for {self.gap:.1f} s"
 

@@ -25,8 +25,8 @@ from tertulia.engine.lean import lean
 from tertulia.errors import BadRequest, Busy
 from tertulia.net import Net
 
-FETCHES = 16
-"""Files that are fetched at once."""
+FETCHES = 8
+"""Files that are fetched at once, and in memory until their turn to be decoded."""
 DECODES = 2
 """Pictures whose pixels are there at once: each takes up to 7 bytes a pixel while it is cut up."""
 PATIENCE = 30
