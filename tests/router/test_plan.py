@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from echo import MODEL
 from router_setup import Far, Setup, asked, chunks, party, route, row, said, setup
@@ -133,6 +134,20 @@ async def test_an_image_that_nobody_sees_is_refused_at_its_place(setup: Setup) -
     with pytest.raises(Unsupported) as refused:
         await chunks(setup.router(), asked(MODEL, content))
     assert refused.value.param == "messages[0].content[1]"
+
+
+async def test_who_can_t_see_is_refused_with_those_that_are_known_to(setup: Setup) -> None:
+    content: Any = [Text("what is it?"), Image(ImageUrl("https://host/a.png"))]
+    there = Listing(id="there")
+    sees = structs.replace(row("org/sees", together=there), input=("text", "image"))
+    rows = (row("org/reads", together=there), sees)
+    router = setup.router(party("together", models=("org/aaa",)), rows=rows)  # of the last nobody knows
+    with pytest.raises(Unsupported, match=r"org/reads:together can't honour image; org/sees:together could") as refused:
+        await chunks(router, asked("org/reads", content))
+    assert refused.value.param == "messages[0].content[1]"
+    keyless = setup.router(party("together", models=(), why="there is no key for it"), rows=rows)
+    with pytest.raises(Unsupported, match=r"org/sees:together \(there is no key for it\) could"):
+        await chunks(keyless, asked(MODEL, content))
 
 
 async def test_a_model_of_this_machine_that_sees_is_asked_though_the_catalog_knows_nothing_of_it(setup: Setup) -> None:

@@ -95,8 +95,8 @@ class Index:
     def _candidate(self, party: Party, model: str, listing: Listing) -> Candidate:
         row = self._rows.get(model)
         fields = dict(party.fields) | dict(listing.fields)
-        if row is not None and "image" not in row.input:
-            fields["image"] = False
+        if row is not None:
+            fields["image"] = "image" in row.input and fields.get("image", True)
         fields |= {name: works for name, (works, _) in self._known(party.name, model).items()}
         return Candidate(
             provider=party.name,
@@ -151,19 +151,18 @@ class Index:
 
     def able(self, wanted: Sequence[str], tokens: int) -> list[str]:
         """Up to three models that are not known to lack any of ``wanted``, as they can be asked for; where there is
-        none, up to three that could be asked if something were there that is missing, with what that is."""
-        usable: list[str] = []
-        others: list[str] = []
+        none, up to three that could be asked if something were there that is missing, with what that is. Where images
+        are wanted, those that are known to see are preferred."""
+        ranks: list[list[str]] = [[], [], [], []]
         for candidate in chain.from_iterable(self._candidates.values()):
             if lacks(candidate, wanted, tokens):
                 continue
+            rank = 0 if "image" not in wanted or candidate.fields.get("image") else 1
             if self._usable(candidate):
-                usable.append(candidate.name)
+                ranks[rank].append(candidate.name)
             elif candidate.live:
-                others.append(f"{candidate.name} ({self.parties[candidate.provider].why})")
-            if len(usable) == 3:
-                break
-        return usable or others[:3]
+                ranks[rank + 2].append(f"{candidate.name} ({self.parties[candidate.provider].why})")
+        return next((names for names in ranks if names), ranks[0])[:3]
 
     def resolve(self, name: str | None, provider: str = "") -> str:
         """The id of the model that ``name`` means, where it is known; ``name`` where it isn't. No name means the first
