@@ -178,7 +178,9 @@ def test_pictures_are_bounded_and_a_child_knows_the_bounds(tmp_path: Path) -> No
     usual = config.load(environ={}).images
     assert config.load(environ=config.child_environment(config.Config(), {})).images == usual
     assert (usual.timeout, usual.redirects, usual.count, usual.proxy) == (10, 3, 20, "")
-    assert (usual.seen, usual.queue) == (64 << 20, 256)
+    assert (usual.seen, usual.queue, usual.tokens) == (64 << 20, 256, 1280)
+    with pytest.raises(ConfigError, match="at least 200"):
+        config.load(environ={"TERTULIA_IMAGES_TOKENS": "199"})
 
 
 def test_what_is_kept_of_pictures_is_said_in_the_same_word_everywhere(tmp_path: Path) -> None:

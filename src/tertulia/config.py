@@ -151,7 +151,8 @@ class Images:
     allowed by name. ``mirror`` maps the beginning of a URL to a folder, or to the beginning of another URL. All of one
     picture may take ``timeout`` seconds, ``redirects``, ``size`` bytes and ``pixels``; a request may have ``count``,
     and ``queue`` of all requests may be read or wait for it. ``seen`` bytes of what a model saw in pictures are kept
-    for later questions. ``proxy`` is an ``http://`` address; none of the environment's is heeded."""
+    for later questions. Where a model takes pictures of any size, one is scaled down to ``tokens`` of a prompt.
+    ``proxy`` is an ``http://`` address; none of the environment's is heeded."""
 
     hosts: list[str] = field(default_factory=list[str])
     mirror: dict[str, str] = field(default_factory=dict[str, str])
@@ -162,6 +163,7 @@ class Images:
     count: int = 20
     queue: int = 256
     seen: int = 64 * MEBI
+    tokens: int = 1280
     proxy: str = ""
 
 
@@ -380,6 +382,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "redirects": (0, 20),
     "size": (1, math.inf),
     "pixels": (1, math.inf),
+    "tokens": (200, math.inf),
 }
 _WORDS = {"weights": ("int8", "f32"), "policy": ("fastest", "cheapest", "preferred", "local")}
 RESERVED = frozenset({"v1", "api", "models", "status", "health", "metrics", "settings", "docs", "playground"}) | {

@@ -131,8 +131,9 @@ class Engine:
         )
         eyes: tuple[Eye, config.Images] | None = None
         if checkpoint.vision:
-            tower = await asyncio.to_thread(open_eye, checkpoint.vision, checkpoint.weight, settings.threads)
-            eyes = tower, images or config.Images()
+            bounds = images or config.Images()
+            vision = checkpoint.vision.bounded(bounds.tokens)
+            eyes = await asyncio.to_thread(open_eye, vision, checkpoint.weight, settings.threads), bounds
         engine = cls(name, digest, checkpoint, model, settings, eyes)
         pool = model.blocks * model.block_bytes >> 20
         log.info("%s loaded in %.1f s; KV pool of %d MiB", name, time.monotonic() - started, pool)

@@ -60,6 +60,10 @@ class Idefics:
         )
         return "".join(lines) + ("\n" if rows else "") + whole
 
+    def bounded(self, tokens: int) -> "Idefics":
+        """The same where a picture may take so many tokens: as many tiles as it has are the model's own affair."""
+        return self
+
     def spots(self, rows: int, columns: int) -> None:
         """A picture's tokens are counted as text is."""
 

@@ -1,7 +1,7 @@
 """How Qwen2.5-VL (Bai et al. 2025) sees, in numbers: pictures of any size, and how they stand in a prompt."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,13 @@ class Qwen:
         """Pixels along a side of what one row of the embedding is made of."""
         return self.patch * self.merge
 
+    def bounded(self, tokens: int) -> "Qwen":
+        """The same where a picture may take so many tokens, 200 or more: a larger one is scaled down."""
+        most = min(self.most, tokens * self.step**2)
+        return replace(self, most=most, least=min(self.least, most))
+
     def layout(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tokens for a picture of this size."""
+        """Rows and columns of tokens for a picture of this size. In proportion to a picture's own, as far as may be."""
         step = self.step
         rows, columns = round(height / step), round(width / step)
         if rows * columns * step**2 > self.most:
