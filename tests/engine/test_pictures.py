@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import os
 import random
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from urllib.parse import quote
@@ -17,7 +19,7 @@ from drawing import PARAM, data_url, file, gradient, keep
 from tertulia import config
 from tertulia.engine import pictures
 from tertulia.engine.lean import lean
-from tertulia.engine.pictures import Pictures
+from tertulia.engine.pictures import Picture, Pictures
 from tertulia.errors import BadRequest, Busy
 from tertulia.net import Net
 
@@ -33,7 +35,9 @@ EXACT = [
 @pytest.fixture
 async def loader() -> AsyncGenerator[Pictures, None]:
     async with Net() as net:
-        yield Pictures(config.Images(), net)
+        made = Pictures(config.Images(), net)
+        yield made
+        await made.aclose()
 
 
 @pytest.mark.parametrize(("kind", "options"), EXACT)
@@ -198,7 +202,7 @@ def test_nothing_but_what_is_drawn_reaches_the_decoder():
 # ---------------------------------------------------------------- how many at once
 
 
-async def test_two_are_decoded_at_once_and_the_loop_goes_on(loader: Pictures, monkeypatch: pytest.MonkeyPatch):
+async def test_one_is_decoded_at_a_time_and_the_loop_goes_on(loader: Pictures, monkeypatch: pytest.MonkeyPatch):
     running, most, gate = 0, 0, threading.Event()
     plain = pictures.read
 
@@ -215,15 +219,15 @@ async def test_two_are_decoded_at_once_and_the_loop_goes_on(loader: Pictures, mo
     await asyncio.sleep(0.1)
     loads[0].cancel()  # its thread goes on, so its turn does
     await asyncio.sleep(0.1)
-    assert running == most == 2
+    assert running == most == 1
     gate.set()
     found = await asyncio.gather(*loads, return_exceptions=True)
-    assert most == 2 and isinstance(found[0], asyncio.CancelledError)
+    assert most == 1 and isinstance(found[0], asyncio.CancelledError)
     assert all(isinstance(one, pictures.Picture) for one in found[1:])
 
 
 async def test_a_picture_has_its_turn_until_it_is_used(loader: Pictures):
-    """So no more than two pictures' pixels are there at once, however many a request has."""
+    """So no more than one picture's pixels are there at once, however many a request has."""
     using, most = 0, 0
 
     async def use(picture: pictures.Picture) -> int:
@@ -236,7 +240,7 @@ async def test_a_picture_has_its_turn_until_it_is_used(loader: Pictures):
 
     urls = [data_url(file(gradient(width))) for width in range(20, 30)]
     sizes = await asyncio.gather(*(loader.load(url, PARAM, use) for url in urls))
-    assert sizes == [3 * 16 * width for width in range(20, 30)] and most == 2
+    assert sizes == [3 * 16 * width for width in range(20, 30)] and most == 1
 
 
 async def test_a_fault_of_who_uses_it_is_told_and_its_turn_ends(loader: Pictures):
@@ -272,12 +276,48 @@ async def test_what_a_request_may_have_is_never_too_much_for_the_queue():
 
 
 async def test_who_waits_too_long_is_told_to_come_again(loader: Pictures, monkeypatch: pytest.MonkeyPatch):
-    gate = threading.Event()
+    gate, picture = threading.Event(), pictures.read(file(gradient()), 1 << 20, 1 << 20)
     monkeypatch.setattr(pictures, "PATIENCE", 0.05)
-    monkeypatch.setattr(pictures, "read", lambda *_: gate.wait(5))
-    loads = [asyncio.create_task(loader.load("data:,x", PARAM, keep)) for _ in range(3)]
+    monkeypatch.setattr(pictures, "read", lambda *_: gate.wait(5) and picture)
+    loads = [asyncio.create_task(loader.load("data:,x", PARAM, keep)) for _ in range(pictures.DECODES + 1)]
     with pytest.raises(Busy) as caught:
-        await loads[2]
+        await loads[-1]
     assert caught.value.retry_after
     gate.set()
-    await asyncio.gather(*loads[:2])
+    await asyncio.gather(*loads[:-1])
+
+
+async def test_a_file_that_was_read_is_known_again_and_its_picture_asked_for(loader: Pictures):
+    asked: list[tuple[bytes, int, int]] = []
+
+    def again(digest: bytes, height: int, width: int) -> Picture | None:
+        asked.append((digest, height, width))
+        return other if len(asked) > 1 else None
+
+    url, other = data_url(file(gradient(30, 20))), Picture(gradient(1, 1), b"other")
+    first = await loader.load(url, PARAM, keep, again)
+    assert not asked
+    assert (await loader.load(url, PARAM, keep, again)).digest == first.digest, "whose rows are gone is read again"
+    assert await loader.load(url, PARAM, keep, again) is other
+    assert asked == [(first.digest, *first.pixels.shape[:2])] * 2
+    await loader.load(data_url(file(gradient(31, 20))), PARAM, keep, again)
+    assert len(asked) == 2
+
+
+async def test_only_so_many_files_are_remembered(loader: Pictures, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pictures, "FILES", 2)
+    for width in range(1, 6):
+        await loader.load(data_url(file(gradient(width, 20))), PARAM, keep)
+    assert len(loader._files) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread can't give way by itself")
+async def test_the_thread_that_decodes_gives_way_and_ends_when_told():
+    async with Net() as net:
+        made = Pictures(config.Images(), net)
+        own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        thread = await made.work(threading.current_thread)
+        assert await made.work(lambda: os.getpriority(os.PRIO_PROCESS, 0)) == min(own + pictures.YIELDS, 19)
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+        await made.aclose()
+        assert not thread.is_alive()

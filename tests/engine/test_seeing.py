@@ -69,6 +69,23 @@ async def test_a_second_question_about_a_picture_looks_at_it_no_more(start: Star
     assert said(first) != said(second)
 
 
+async def test_a_second_question_with_the_same_file_does_not_decode_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, asked = pictures.read, look(A, "and what is it for?")
+    files: list[object] = []
+    monkeypatch.setattr(pictures, "read", lambda *given: files.append(given[0]) or read(*given))
+    seen = config.Images(seen=25 * 192 * 4)  # one picture of this model
+    engine = await start("idefics3", images=seen)
+    await answer(engine, look(A, "what is it?"))
+    again = await answer(engine, asked)
+    assert len(files) == 1
+    assert again.usage.prompt_tokens == await engine.count(asked)
+    await answer(engine, look(B, "what is it?"))
+    assert said(await answer(engine, asked)) == said(again)
+    assert len(files) == 3, "what was seen in it had to make room"
+
+
 async def test_one_picture_that_several_ask_about_at_once_is_looked_at_once(start: Start) -> None:
     engine = await start("smolvlm")
     assert engine._gallery
@@ -260,8 +277,8 @@ async def test_pictures_that_take_too_long_together_are_given_up(start: Start, m
         slow.setattr(pictures, "PATIENCE", 0.2)
         slow.setattr(pictures, "read", lambda *_: gate.wait(5))
         began = time.monotonic()
-        with pytest.raises(Busy, match=r"the 2 images took longer than 0\.3 s"):
-            await answer(engine, look(A, B, "what?"))
+        with pytest.raises(Busy, match=r"images \(1\) took longer than 0\.3 s"):
+            await answer(engine, look(A, "what?"))
         assert time.monotonic() - began < 3
         gate.set()
     assert said(await answer(engine, look(A, "what?")))

@@ -88,12 +88,13 @@ class Engine:
         self._looking = 0
         sight: Sight | None = None
         self._net: Net | None = None
+        self._pictures: Pictures | None = None
         if eyes:
             tower, bounds = eyes
             self._net = Net()
             self._gallery = Gallery(tower, bounds.seen, self._wake.set)
-            pictures, known = Pictures(bounds, self._net), self._gallery.known
-            sight = Sight(tower.vision, self._tokens, pictures, known, self.context)
+            pictures = self._pictures = Pictures(bounds, self._net)
+            sight = Sight(tower.vision, self._tokens, pictures, self._gallery.known, self.context)
         self._asker = Asker(self._tokens, checkpoint, self.context, named=named, care=care, sight=sight)
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
@@ -147,7 +148,8 @@ class Engine:
         self._fail(EngineFault("the engine is being stopped", retry_after=1))
         await self._asker.aclose()
         await asyncio.to_thread(self._thread.shutdown)
-        if self._net:
+        if self._pictures and self._net:
+            await self._pictures.aclose()
             await self._net.close()
 
     # ------------------------------------------------------------ Backend

@@ -6,10 +6,13 @@ A file is fetched within bounds, taken apart (lean.py), and decoded in a thread.
 import asyncio
 import base64
 import hashlib
+import os
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
@@ -27,14 +30,22 @@ from tertulia.net import Net
 
 FETCHES = 8
 """Files that are fetched at once, and in memory until their turn to be decoded."""
-DECODES = 2
+DECODES = 1
 """Pictures whose pixels are there at once: each takes up to 7 bytes a pixel while it is cut up."""
+FILES = 1024
+"""Files of which it is known what picture is in them."""
+SMALL = 1 << 18
+"""Bytes of a file that are hashed at once, in a fraction of a millisecond; more of them in a thread."""
+YIELDS = 5
+"""How much less the thread that decodes is worth to the system than those that answer (see `nice`)."""
 PATIENCE = 30
 """Seconds that a picture waits for its turn, for either."""
 LONGEST = 200
 """How many times the shorter side the longer one may be: what is longer is seen as noise by any model."""
 
 T = TypeVar("T")
+R = TypeVar("R")
+Again = Callable[[bytes, int, int], T | None]
 
 _BAND = 1 << 20
 _BUSY = "more pictures are being read than this server can read at once"
@@ -55,7 +66,11 @@ class Picture:
 
 
 class Pictures:
-    """Loads pictures within the bounds of ``[images]``. Made and used on one event loop."""
+    """Loads pictures within the bounds of ``[images]``. Made and used on one event loop, ended by :meth:`aclose`.
+
+    They are decoded, and cut up, by a thread of their own that gives way to those that answer: it would take a core
+    from them.
+    """
 
     def __init__(self, settings: config.Images, net: Net) -> None:
         self._settings = settings
@@ -64,6 +79,8 @@ class Pictures:
         self._decoding = asyncio.Semaphore(DECODES)
         self._most = max(settings.queue, settings.count)
         self._loading = 0
+        self._files: dict[bytes, tuple[bytes, int, int]] = {}
+        self._thread = ThreadPoolExecutor(1, "pictures", _give_way)
         Image.MAX_IMAGE_PIXELS = max(settings.pixels, 1 << 26)  # its own guard, which knows one bound for all
 
     @property
@@ -76,9 +93,24 @@ class Pictures:
         """Seconds that all pictures of a request may take together."""
         return self._settings.timeout + PATIENCE
 
-    async def load(self, url: str, param: str, use: Callable[[Picture], Awaitable[T]]) -> T:
+    async def aclose(self) -> None:
+        """End the thread."""
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+
+    async def work(self, do: Callable[..., R], *given: object) -> R:
+        """``do`` something to a picture, in the thread for that."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, do, *given)
+
+    async def load(
+        self,
+        url: str,
+        param: str,
+        use: Callable[[Picture], Awaitable[T]],
+        again: Again[T] | None = None,
+    ) -> T:
         """What ``use`` makes of the picture that ``url`` names: http, https or data. Until it is done no other takes
-        the picture's turn, so what it gives should be smaller.
+        the picture's turn, so what it gives should be smaller. ``again`` may give the same by the digest, height and
+        width of a picture: then a file that was decoded not long ago isn't decoded once more.
 
         Raises BadRequest with ``param`` for whatever can't be read, and Busy if too many are being read.
         """
@@ -88,10 +120,10 @@ class Pictures:
         try:
             url = url.strip()
             if url[:5].lower() == "data:":
-                return await self._decode(url, use)
+                return await self._decode(url, use, again)
             await _wait(self._fetching)
             try:
-                return await self._decode(await self._fetcher.fetch(url), use)
+                return await self._decode(await self._fetcher.fetch(url), use, again)
             finally:
                 self._fetching.release()
         except BadRequest as error:
@@ -100,19 +132,35 @@ class Pictures:
         finally:
             self._loading -= 1
 
-    async def _decode(self, source: str | bytes, use: Callable[[Picture], Awaitable[T]]) -> T:
+    async def _decode(self, source: str | bytes, use: Callable[[Picture], Awaitable[T]], again: Again[T] | None) -> T:
+        file = _name(source) if len(source) <= SMALL else await asyncio.to_thread(_name, source)
+        if again and file in self._files and (found := again(*self._files[file])) is not None:
+            return found
         await _wait(self._decoding)
-        work = asyncio.ensure_future(self._read(source, use))
+        work = asyncio.ensure_future(self._read(source, file, use))
         work.add_done_callback(self._end)
         return await asyncio.shield(work)  # who asked may hang up: the thread goes on, and its turn ends when it does
 
-    async def _read(self, source: str | bytes, use: Callable[[Picture], Awaitable[T]]) -> T:
-        return await use(await asyncio.to_thread(read, source, self._settings.size, self._settings.pixels))
+    async def _read(self, source: str | bytes, file: bytes, use: Callable[[Picture], Awaitable[T]]) -> T:
+        found = await self.work(read, source, self._settings.size, self._settings.pixels)
+        self._files[file] = found.digest, *found.pixels.shape[:2]
+        if len(self._files) > FILES:
+            del self._files[next(iter(self._files))]
+        return await use(found)
 
     def _end(self, work: "asyncio.Future[T]") -> None:
         self._decoding.release()
         if not work.cancelled():
             work.exception()
+
+
+def _name(source: str | bytes) -> bytes:
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source).digest()
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # elsewhere the whole process would
+        os.nice(YIELDS)
 
 
 async def _wait(gate: asyncio.Semaphore) -> None:

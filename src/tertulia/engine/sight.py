@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tertulia.engine.mould import PICTURE
-from tertulia.engine.pictures import Picture, Pictures
+from tertulia.engine.pictures import Again, Picture, Pictures
 from tertulia.engine.tiles import Pixels
 from tertulia.engine.tokens import Tokens
 from tertulia.engine.view import Rows, View
@@ -61,36 +61,47 @@ class Sight:
         if len(urls) > (most := self._source.count):
             first = _path(*list(urls)[most])
             raise BadRequest(f"the messages hold {len(urls)} images; {most} are read at most: send fewer", param=first)
-        patience, take = self._source.patience, self._taker()
-        work = [asyncio.ensure_future(self._source.load(url, _path(*place), take)) for place, url in urls.items()]
+        patience, (take, again) = self._source.patience, self._taker()
+        work = [
+            asyncio.ensure_future(self._source.load(url, _path(*place), take, again)) for place, url in urls.items()
+        ]
         try:
             async with asyncio.timeout(patience):
                 return dict(zip(urls, await asyncio.gather(*work), strict=True))
         except TimeoutError:
-            told = f"the {len(urls)} images took longer than {patience:g} s: send fewer or smaller ones"
+            told = f"images ({len(urls)}) took longer than {patience:g} s: send fewer or smaller ones"
             raise Busy(told, param="messages", retry_after=10) from None
         finally:
             for task in work:
                 task.cancel()
 
-    def _taker(self) -> Callable[[Picture], Awaitable[Shown]]:
-        """What cuts up the pictures of one request, and keeps count of what they take of the context."""
+    def _taker(self) -> tuple[Callable[[Picture], Awaitable[Shown]], Again[Shown]]:
+        """What cuts up the pictures of one request, and what finds those that needn't be decoded. Both keep count of
+        what they take of the context."""
         left = self._context
 
-        async def take(picture: Picture) -> Shown:
+        def layout(height: int, width: int) -> tuple[int, int]:
             nonlocal left
-            layout = self._vision.layout(*picture.pixels.shape[:2])
-            left -= self._vision.prompt(self.word, *layout).count(self.word)
+            grid = self._vision.layout(height, width)
+            left -= self._vision.prompt(self.word, *grid).count(self.word)
             if left < 0:
                 raise ContextOverflow(
                     f"this model's context is {self._context} tokens, and the images alone take more: send fewer",
                     param="messages",
                 )
-            rows = self._known(picture.digest)
-            tiles = None if rows is not None else await asyncio.to_thread(self._vision.cut, picture.pixels)
-            return Shown(picture.digest, layout, tiles, rows)
+            return grid
 
-        return take
+        async def take(picture: Picture) -> Shown:
+            grid = layout(*picture.pixels.shape[:2])
+            rows = self._known(picture.digest)
+            tiles = None if rows is not None else await self._source.work(self._vision.cut, picture.pixels)
+            return Shown(picture.digest, grid, tiles, rows)
+
+        def again(digest: bytes, height: int, width: int) -> Shown | None:
+            rows = self._known(digest)
+            return None if rows is None else Shown(digest, layout(height, width), None, rows)
+
+        return take, again
 
     def encode(self, text: str, shown: dict[Place, Shown]) -> tuple[list[int], list[View]]:
         """The tokens of a prompt with marks for its pictures, and where those stand. A caller's own spelling of the
