@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 import hub
+import seeing
 from hub import Repo, noise, tensors, write_gguf
 from tertulia.catalog import files
 from tertulia.catalog.progress import Progress
 from tertulia.catalog.store import Store
+from tertulia.engine.checkpoint import open_checkpoint
 from tertulia.errors import StoreError
 
 MEGA = 1 << 20
@@ -45,6 +47,21 @@ def test_safetensors_repository(store: Store, there: hub.Hub) -> None:
     ]
     assert store.list() == [model]
     assert store.find("org/model") == store.find("MODEL") == model
+
+
+@pytest.mark.parametrize("form", seeing.QWEN)
+def test_the_model_that_the_page_names_for_images_is_pulled_by_its_short_name(
+    store: Store, there: hub.Hub, tmp_path: Path, form: str
+) -> None:
+    """With a tiny one in its place, in either form; then the engine can open it."""
+    seeing.write(form, tmp_path)
+    named = "Qwen/Qwen2.5-VL-7B-Instruct"
+    there.repos[named] = Repo({path.name: path.read_bytes() for path in tmp_path.iterdir()})
+    model = store.pull("qwen2.5-vl-7b")
+    assert (model.id, model.architecture, model.context) == (named, "qwen2_5_vl", 4096)
+    assert "preprocessor_config.json" in [file.name for file in model.files]
+    opened = open_checkpoint(model.folder)
+    assert opened.vision and opened.weight("vision.0.qkv") is not None
 
 
 def test_pulling_twice_asks_nobody(store: Store, there: hub.Hub) -> None:

@@ -238,11 +238,11 @@ def test_quick_where_there_is_nothing(tmp_path: Path) -> None:
     assert Store(tmp_path / "none").find("x") is None
 
 
-def sighted(folder: Path) -> manifest.Installed:
+def sighted(folder: Path, name: str = "smolvlm") -> manifest.Installed:
     """A tiny model that sees, in float32."""
-    seeing.write("smolvlm", folder)
+    seeing.write(name, folder)
     files = tuple(File(path.name, "0" * 64, path.stat().st_size) for path in sorted(folder.iterdir()))
-    return structs.replace(manifest.write(folder, "tiny/smolvlm", "a test", files), quantization="F32")
+    return structs.replace(manifest.write(folder, f"tiny/{name}", "a test", files), quantization="F32")
 
 
 class TestMemory:
@@ -271,6 +271,15 @@ class TestMemory:
         needed = memory.estimate(model, kv=0, weights="f32")
         assert abs(needed - (300 << 20) - text - 11 * eyes) < 100 and eyes > 100_000
         assert memory.estimate(model, kv=1000, seen=500) == memory.estimate(model, kv=0) + 1500
+
+    @pytest.mark.parametrize("name", seeing.QWEN)
+    def test_a_large_tower_counts_at_eight_bits(self, tmp_path: Path, name: str) -> None:
+        model = sighted(tmp_path, name)
+        eyes = sum(tensor.size for key, tensor in seeing.tensors(name).items() if "visual" in key)
+        text = model.bytes - 4 * eyes
+        needed = memory.estimate(model, kv=0)
+        assert abs(needed - (300 << 20) - text * 8.75 / 32 - 3.3 * eyes) < 5000 < eyes
+        assert memory.estimate(model, kv=0, weights="f32") > needed + 3 * text / 4 + 7 * eyes
 
     def test_a_model_that_only_reads_keeps_nothing_of_pictures(self, store: Store, mine: Path) -> None:
         model = store.pull(str(mine))

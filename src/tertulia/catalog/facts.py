@@ -20,6 +20,8 @@ _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 SEEING = frozenset({"idefics3", "smolvlm", "qwen2_5_vl"})
 """The architectures that read images and that the engine is built for."""
+CODED = frozenset({"qwen2_5_vl"})
+"""Those of them whose towers are loaded at eight bits: they are large ones."""
 
 
 class Facts(Struct, frozen=True):

@@ -22,6 +22,8 @@ _EYES = ("model.vision_model.", "model.connector.", "visual.", "model.visual.")
 """How the names of what sees begin, in Hugging Face's checkpoints."""
 _EYES_LOADED = 11
 """Bytes of a weight of what sees: it is loaded in float32, and takes 2.6 times that when it has been used."""
+_EYES_CODED = 3.3
+"""The same where it is loaded at eight bits."""
 _BITS = {
     "Q4_0": 4.5, "Q4_1": 5.0, "Q5_0": 5.5, "Q5_1": 6.0, "Q8_0": 8.5, "Q4_K": 4.8, "Q5_K": 5.7, "Q6_K": 6.6,
     "F16": 16.0, "BF16": 16.0, "F32": 32.0,
@@ -39,7 +41,8 @@ def estimate(installed: Installed, kv: int, weights: str = "int8", seen: int = 0
     grown = 1.0 if installed.quantization == "Q4_0" else kept / stored
     eyes, held = _eyes(installed)
     room = seen if installed.architecture in facts.SEEING else 0
-    return int((installed.bytes - held) * grown) + eyes * _EYES_LOADED + room + kv + _RUNTIME
+    each = _EYES_CODED if weights == "int8" and installed.architecture in facts.CODED else _EYES_LOADED
+    return int((installed.bytes - held) * grown + eyes * each) + room + kv + _RUNTIME
 
 
 def _eyes(installed: Installed) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tertulia import gguf
-from tertulia.catalog.facts import SEEING
+from tertulia.catalog.facts import CODED, SEEING
 from tertulia.engine.names import naming, sees
 from tertulia.engine.vision import Vision, read_vision
 from tertulia.engine.weights import Codes, Floats, Weight, bfloat16, decode, quantise
@@ -244,7 +244,7 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
         value = found()
         if value.ndim > 2:
             return value.reshape(len(value), -1)
-        coded = weights == "int8" and value.ndim == 2 and (kind == "qwen2_5_vl" or not sees(name))
+        coded = weights == "int8" and value.ndim == 2 and (kind in CODED or not sees(name))
         return quantise(value) if coded else value
 
     generation = _json(folder / "generation_config.json")
