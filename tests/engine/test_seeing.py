@@ -102,10 +102,87 @@ async def test_the_oldest_embeddings_make_room(start: Start) -> None:
     for picture in (A, B, A, ["c", 64, 64]):
         await answer(engine, look(picture, "what?"))
     made = engine._gallery.made
-    await answer(engine, look(A, "for what?"))
+    await answer(engine, look("This", A, "is for what?"))
     assert engine._gallery.made == made, "it was asked about since"
-    await answer(engine, look(B, "for what?"))
+    await answer(engine, look("This", B, "is for what?"))
     assert engine._gallery.made > made
+
+
+FORGETS = config.Images(seen=0)
+"""Nothing of what was seen is kept, but for the blocks of prompts that hold it."""
+
+
+ON = "that is what it was for, as it is in this or that, and when it is not for that then what? " * 2
+"""More than a block."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_in_a_conversation_a_picture_is_looked_at_once_though_what_was_seen_is_not_kept(
+    start: Start, name: str
+) -> None:
+    turns: list[dict[str, Any]] = [{"role": "user", "content": ["Of this:", A, ON]}]
+    then = [*turns, {"role": "assistant", "content": ["It is."]}, {"role": "user", "content": ["and why?"]}]
+    asked = [picturing(one, max_tokens=8, temperature=0.0, logit_bias=WORDS) for one in (turns, turns, then)]
+    engine, keeps = await start(name, images=FORGETS), await start(name)
+    assert engine._gallery
+    found = [await answer(engine, asked[0])]
+    made = engine._gallery.made
+    found += [await answer(engine, one) for one in asked[1:]]
+    assert engine._gallery.made == made
+    assert [said(one) for one in found] == [said(await answer(keeps, one)) for one in asked]
+    await answer(engine, look(A, ON))
+    assert engine._gallery.made == 2 * made, "at another place it is in other blocks"
+
+
+async def test_of_several_pictures_only_those_are_looked_at_whose_blocks_are_not_there(start: Start) -> None:
+    engine = await start("smolvlm", images=FORGETS)
+    assert engine._gallery
+    await answer(engine, look(A, ON))
+    once = engine._gallery.made
+    both = await answer(engine, look(A, ON, B, "and what?"))
+    assert engine._gallery.made == 2 * once
+    assert said(both) == said(await answer(await start("smolvlm"), look(A, ON, B, "and what?")))
+
+
+async def test_blocks_that_are_taken_while_their_request_waits_are_made_anew(start: Start) -> None:
+    """One seat, and a pool that a long text fills: when the second question's turn comes nothing is left."""
+    engine = await start("smolvlm", images=FORGETS, batch=1, context=640)
+    each = engine._model.block_bytes
+    small = await start("smolvlm", images=FORGETS, batch=1, kv=21 * each)
+    assert small._gallery
+    asked = look(A, ON, n=2)
+    expected = await answer(engine, asked)
+    await answer(small, look(A, ON))
+    made = small._gallery.made
+    long = asyncio.create_task(answer(small, look("the and of " * 40, max_tokens=200)))
+    while not small._scheduler.running:
+        await asyncio.sleep(0.001)
+    second = asyncio.create_task(answer(small, asked))
+    found = (await second, await long)[0]
+    assert small._gallery.made == 2 * made, "it was thought to be there, and looked at when it wasn't"
+    assert [said(found, choice) for choice in (0, 1)] == [said(expected, choice) for choice in (0, 1)]
+    assert whole(small) and not small._lost
+
+
+async def test_who_loses_blocks_with_a_picture_that_was_not_looked_at_gets_them_back(
+    start: Start, steady: dict[str, bool]
+) -> None:
+    """Two chats begin with blocks that are there, and the longer one grows until it has taken the other's."""
+    engine = await start("smolvlm", **steady)
+    asked = [look([name, 64, 64], ON, max_tokens=most) for name, most in (("a", 400), ("b", 150))]
+    alone = [await answer(engine, one) for one in asked]
+    each = -(-alone[0].usage.prompt_tokens // BLOCK)
+    small = await start("smolvlm", images=FORGETS, kv=(2 * each + 5) * engine._model.block_bytes, exact=True)
+    assert small._gallery
+    for name in "ab":
+        await answer(small, look([name, 64, 64], ON, max_tokens=1))
+    made = small._gallery.made
+    crowd = await asyncio.gather(*(answer(small, one) for one in asked))
+    assert small._counters["preemptions"] > 0
+    assert small._gallery.made == made * 3 // 2, "one of the two was looked at again"
+    if steady or engine._model._one:
+        assert [said(one) for one in crowd] == [said(one) for one in alone]
+    assert whole(small) and not small._lost
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,6 +6,7 @@ the event loop tells the last one's tokens to whoever waits for them.
 
 import asyncio
 import logging
+import math
 import platform
 import random
 import time
@@ -75,6 +76,7 @@ class Engine:
         self._scheduler = Scheduler(self._blocks, settings.batch, settings.exact)
         self._pace = Pace()
         self._choices: dict[Sequence, tuple[Choice, Inbox]] = {}
+        self._lost: set[Sequence] = set()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "forward")
         self._created = int(time.time())
@@ -180,20 +182,18 @@ class Engine:
         inbox = Inbox()
         choices: list[Choice] = []
         answer = Answer(self.name, self._fingerprint, ChunkMeta(provider="local", warnings=plan.warnings))
-        if plan.prompt.views:
-            async with aclosing(self._look(plan.prompt.views)) as signs:
-                async for _ in signs:
-                    yield answer.sign()
         try:
             for index in range(plan.n):
                 first = choices[0].sequence.prefixes if choices else []
                 choice = plan.choice(index, first, self._tokens, leap=not self._settings.exact)
                 choices.append(choice)
                 self._choices[choice.sequence] = (choice, inbox)
-                self._scheduler.add(choice.sequence)
-            self._wake.set()
+            sequences = [choice.sequence for choice in choices]
+            async with aclosing(self._add(sequences, self._settings.queue_timeout)) as signs:
+                async for _ in signs:
+                    yield answer.sign()
             logprobs = bool(request.logprobs)
-            pieces = await self._first(inbox, [choice.sequence for choice in choices])
+            pieces = await self._first(inbox, sequences)
             ended = 0
             while True:
                 for piece in pieces:
@@ -204,6 +204,10 @@ class Engine:
                     yield answer.chunk(piece, logprobs)
                 if ended == plan.n:
                     break
+                if lost := [sequence for sequence in sequences if sequence in self._lost]:
+                    async with aclosing(self._add(lost, math.inf)) as signs:
+                        async for _ in signs:
+                            yield answer.sign()
                 pieces = await inbox.take()
             yield answer.last(usage(choices))
         finally:
@@ -241,13 +245,26 @@ class Engine:
         finally:
             task.cancel()
 
-    async def _look(self, views: list[View]) -> AsyncGenerator[None, None]:
-        """Wait until all pictures were seen; a sign of life now and then. A request whose turn doesn't come in time is
-        turned away."""
+    async def _add(self, sequences: list[Sequence], patience: float) -> AsyncGenerator[None, None]:
+        """Put a request's sequences into the queue. First its pictures are looked at, but for those all of whose tokens
+        are in blocks that are there; should these be taken before it is read, it comes here again."""
+        known = len(self._blocks.find(sequences[0].shared)) * BLOCK
+        if views := [view for view in sequences[0].views if view.rows is None and view.places[-1] >= known]:
+            async with aclosing(self._look(views, patience)) as signs:
+                async for _ in signs:
+                    yield
+        for sequence in sequences:
+            self._lost.discard(sequence)
+            self._scheduler.add(sequence)
+        self._wake.set()
+
+    async def _look(self, views: list[View], patience: float) -> AsyncGenerator[None, None]:
+        """Wait until all pictures were seen; a sign of life now and then. A request whose turn doesn't come within so
+        many seconds is turned away."""
         if self._gallery is None:
             return
         task = asyncio.gather(*(self._gallery.see(view) for view in views))
-        until = time.monotonic() + self._settings.queue_timeout
+        until = time.monotonic() + patience
         seen = self._gallery.made
         self._looking += 1
         try:
@@ -269,6 +286,7 @@ class Engine:
         if self._choices.pop(sequence, None) is None:
             return
         self._scheduler.remove(sequence)
+        self._lost.discard(sequence)
         self._counters["completion_tokens"] += sequence.history.length
         self._counters["preemptions"] += sequence.preemptions
         self._counters["prompt_tokens"] += len(sequence.prompt)
@@ -295,6 +313,10 @@ class Engine:
         turn, self._turn = self._turn and look is not None and answering > 0, False
         budget = self._pace.budget(answering, self._scheduler.beginning(self._pace.most))
         work = self._scheduler.schedule(0 if turn else budget)
+        while self._scheduler.lost:
+            sequence = self._scheduler.lost.pop()
+            self._lost.add(sequence)
+            self._choices[sequence][1].put(None)
         if work is None and look is None:
             self._wake.clear()
             await self._wake.wait()

@@ -47,6 +47,12 @@ class Sequence:
         self.prefixes = self.prefixes or digests(self.prompt, self.views)
 
     @property
+    def shared(self) -> list[bytes]:
+        """The digests of the blocks that may be another's. A prompt's last two tokens are always read: for the logits,
+        and because one alone is computed otherwise."""
+        return self.prefixes[: (len(self.prompt) - 2) // BLOCK]
+
+    @property
     def pending(self) -> int:
         return len(self.tokens) - self.computed
 
@@ -54,6 +60,10 @@ class Sequence:
     def answers(self) -> bool:
         """Whether all but the last sampled token, and what was forced by it, is computed."""
         return self.pending == 1 + self.forced and self.history.length > self.forced
+
+    def blind(self, known: int) -> bool:
+        """Whether it can't be read on after its first ``known`` tokens: rows of a picture are missing."""
+        return any(view.rows is None and view.places[-1] >= known for view in self.views)
 
     def append(self, token: int) -> None:
         self.tokens.append(token)
@@ -87,6 +97,8 @@ class Scheduler:
         self.exact = exact
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+        self.lost: list[Sequence] = []
+        """Those taken out of the queue because pictures have to be looked at: blocks that held them are gone."""
         self._promised: set[bytes] = set()
         self._shortest = False
 
@@ -188,16 +200,19 @@ class Scheduler:
         sequence.blocks, sequence.computed = [], 0
 
     def _admit(self) -> bool:
-        """Let the first waiting sequence for which there is room run; False if there is none. One whose prefix is being
-        read by another right now is passed over: in a moment it will find it."""
+        """Let the first waiting sequence for which there is room run, or leave the queue as lost; False if there is
+        none. One whose prefix is being read by another right now is passed over: in a moment it will find it."""
         if len(self.running) >= self.limit:
             return False
         for place, sequence in enumerate(self.waiting):
-            # A prompt's last two tokens are always read: for the logits, and because one alone is computed otherwise.
-            shared = sequence.prefixes[: (len(sequence.prompt) - 2) // BLOCK]
+            shared = sequence.shared
             known = self.blocks.find(shared)
             if len(known) < len(shared) and shared[len(known)] in self._promised:
                 continue
+            if sequence.blind(len(known) * BLOCK):
+                del self.waiting[place]
+                self.lost.append(sequence)
+                return True
             for block in known:
                 self.blocks.hold(block)
             needed = -(-len(sequence.tokens) // BLOCK) - len(known)
