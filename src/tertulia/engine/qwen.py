@@ -17,8 +17,10 @@ MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 
 @dataclass(frozen=True, slots=True)
 class Qwen:
     """``merge`` squared patches of ``patch`` pixels become one row of the embedding, for which one ``token`` stands in
-    the prompt. A picture is brought to ``least`` to ``most`` pixels. The layers in ``full`` see all of it, the others
-    windows of ``window`` squared rows. ``frames`` of one picture are one moment for the model; all are the same."""
+    the prompt. A picture is brought to ``least`` to ``most`` pixels, with Pillow's filter ``filter``. The layers in
+    ``full`` see all of it, the others windows of ``window`` squared rows; ``theta`` is the base of their rotary
+    embedding. ``frames`` make one moment for the model: of a picture all are the same.
+    """
 
     token: int
     layers: int
@@ -29,6 +31,7 @@ class Qwen:
     merge: int
     frames: int
     window: int
+    theta: float
     least: int
     most: int
     filter: int
@@ -45,7 +48,8 @@ class Qwen:
         return replace(self, most=most, least=min(self.least, most))
 
     def layout(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tokens for a picture of this size. In proportion to a picture's own, as far as may be."""
+        """Rows and columns of tokens for a picture of this size, in its proportions as far as may be. One that is 200
+        times longer than wide, and no more, keeps to the bounds."""
         step = self.step
         rows, columns = round(height / step), round(width / step)
         if rows * columns * step**2 > self.most:
@@ -92,6 +96,7 @@ def read(config: dict[str, Any], images: dict[str, Any]) -> Qwen:
     """What a model's config.json and its image processor's settings say; both leave out what is their library's
     default. Raises StoreError for what is not built here."""
     tower: dict[str, Any] = config["vision_config"]
+    rope: dict[str, Any] = tower.get("rope_parameters") or {}
     activation = tower.get("hidden_act", "silu")
     if activation != "silu":
         raise StoreError(f"vision towers of this family with the activation '{activation}' are not built here")
@@ -107,6 +112,7 @@ def read(config: dict[str, Any], images: dict[str, Any]) -> Qwen:
         merge=merge,
         frames=tower.get("temporal_patch_size", 2),
         window=tower.get("window_size", 112) // merge // patch,
+        theta=float(rope.get("rope_theta", 10000)),
         least=images.get("min_pixels") or size.get("shortest_edge", 56**2),
         most=images.get("max_pixels") or size.get("longest_edge", 1280 * 28**2),
         filter=images.get("resample", 3),

@@ -19,10 +19,10 @@ from tertulia.engine.weights import Codes, Weight
 
 Floats = NDArray[np.float32]
 Part = tuple[slice, int]
-"""Rows that are computed in one piece, and how many of them see each other: 0 stands for all."""
+"""Rows that are computed in one piece, and how many of them see each other: 0 stands for all of the picture."""
 ROWS = 128
+"""Patches of one layer that are computed without a break."""
 EPS = 1e-6
-THETA = 10000.0
 
 
 class Windows:
@@ -51,17 +51,16 @@ class Windows:
     def pieces(self, tiles: Pixels) -> int:
         """Pieces that a picture is done in."""
         rows, columns = self._grid(tiles)
-        all_ = len(_all(rows * columns * self.vision.merge**2))
         _, sizes = self.vision.windows(rows, columns)
-        windows = len(_grouped(sizes, self.vision.merge**2))
+        everything, windows = _all(rows * columns, self.vision.merge**2), _grouped(sizes, self.vision.merge**2)
         full = len(self.vision.full)
-        return (2 + full) * all_ + (self.vision.layers - full) * windows
+        return (2 + full) * len(everything) + (self.vision.layers - full) * len(windows)
 
     def see(self, tiles: Pixels) -> Generator[None, None, Floats]:
         """Compute the rows of a picture [height, width, 3] that was brought to its size; stops after each piece."""
         vision, grid = self.vision, self._grid(tiles)
         order, sizes = vision.windows(*grid)
-        everything, windows = _all(len(order) * vision.merge**2), _grouped(sizes, vision.merge**2)
+        everything, windows = _all(len(order), vision.merge**2), _grouped(sizes, vision.merge**2)
         raw = vision.cells(tiles)[order].reshape(-1, 3 * vision.patch**2)
         waves = rotary(vision, *grid)[:, order].reshape(2, len(raw), 1, 1, -1)
         state, following = _State(vision, len(raw)), _State(vision, len(raw))
@@ -98,7 +97,7 @@ def rotary(vision: Qwen, rows: int, columns: int) -> Floats:
     turned tells how far down one is, the other half how far across."""
     size, merge = vision.hidden // vision.heads, vision.merge
     half = np.arange(0, size // 2, 2, dtype=np.float32) / np.float32(size // 2)
-    frequencies = (1 / THETA**half).astype(np.float32)
+    frequencies = (1 / vision.theta**half).astype(np.float32)
     places = np.indices((rows * merge, columns * merge), np.float32)
     places = places.reshape(2, rows, merge, columns, merge).transpose(1, 3, 2, 4, 0)
     angles = (places.reshape(rows * columns, merge**2, 2, 1) * frequencies).reshape(rows * columns, merge**2, -1)
@@ -106,8 +105,10 @@ def rotary(vision: Qwen, rows: int, columns: int) -> Floats:
     return np.stack([np.cos(both), np.sin(both)])
 
 
-def _all(count: int) -> list[Part]:
-    return [(slice(begin, min(begin + ROWS, count)), 0) for begin in range(0, count, ROWS)]
+def _all(tokens: int, unit: int) -> list[Part]:
+    """Whole tokens, of ``unit`` patches each, as far as ``ROWS`` go."""
+    count, step = tokens * unit, max(ROWS // unit, 1) * unit
+    return [(slice(begin, min(begin + step, count)), 0) for begin in range(0, count, step)]
 
 
 def _grouped(sizes: list[int], unit: int) -> list[Part]:
@@ -124,7 +125,7 @@ def _grouped(sizes: list[int], unit: int) -> list[Part]:
 
 
 class _State:
-    """What a layer is given: the hidden rows of all patches, and their queries, keys and values."""
+    """What a layer is given: the hidden rows [patches, hidden] of all patches, and their queries, keys and values."""
 
     def __init__(self, vision: Qwen, count: int) -> None:
         self.hidden = np.empty((count, vision.hidden), np.float32)
