@@ -22,9 +22,9 @@ from service import Service, most, resident, serving, settle
 from sighted import SEES, install, shown, talking
 from tertulia.net import MEBI
 
-MOST_MEMORY = 96 * MEBI
-"""What reading may take for a moment: two pictures of four megapixels, and a request's body, more than once."""
-KEPT_MEMORY = 32 * MEBI
+MOST_MEMORY = 96
+"""What reading may take for a moment, in MB: two pictures of four megapixels, and requests' bodies, more than once."""
+KEPT_MEMORY = 32
 PART = "messages[0].content[1].image_url"
 JSON = {"Content-Type": "application/json"}
 IMAGES = """
@@ -96,10 +96,10 @@ async def refuse(session: aiohttp.ClientSession, urls: dict[str, str]) -> dict[s
 
 
 class Watch:
-    """Beside it a stream of text goes on, and the engine's memory is looked at."""
+    """Beside it a stream of text goes on, and the memory of the engine and of the gateway is looked at."""
 
-    def __init__(self, session: aiohttp.ClientSession, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, session: aiohttp.ClientSession, service: Service) -> None:
+        self.pids = {"engine": service.engine(), "gateway": service.process.pid}
         self.pieces = 0
         self.ended = 0
         self.gap = 0.0
@@ -112,7 +112,7 @@ class Watch:
         async with asyncio.timeout(20):
             while not self.pieces:
                 await asyncio.sleep(0.01)
-        self.before = settle(self.pid)
+        self.before = {name: settle(pid) for name, pid in self.pids.items()}
         return self
 
     async def _chat(self) -> None:
@@ -138,8 +138,9 @@ class Watch:
             self._talk.result()
         self._talk.cancel()
         if kind is None:
-            peak, now = most(self.pid) - self.before, resident(self.pid) - self.before
-            assert peak < MOST_MEMORY and now < KEPT_MEMORY, f"peak +{peak / MEBI:.0f} MB, kept +{now / MEBI:.0f} MB"
+            for name, pid in self.pids.items():
+                peak, now = ((taken - self.before[name]) / MEBI for taken in (most(pid), resident(pid)))
+                assert peak < MOST_MEMORY and now < KEPT_MEMORY, f"{name}: peak +{peak:.0f} MB, kept +{now:.0f} MB"
             assert self.gap < 3, f"the stream stood still for {self.gap:.1f} s"
 
 
@@ -152,7 +153,7 @@ async def test_urls_that_lead_inward_or_nowhere(
 ) -> None:
     urls = [url.replace("{port}", str(inner.port)) for url in hostile.INWARD if "\ud800" not in url]
     assert len(urls) > 40
-    async with Watch(session, sighted.engine()) as watch:
+    async with Watch(session, sighted) as watch:
         for _ in range(2):  # one of the hosts is elsewhere the second time
             told = await refuse(session, {url: url for url in urls})
         assert watch.pieces > 20
@@ -169,7 +170,7 @@ async def test_a_url_that_is_no_unicode_is_refused(session: aiohttp.ClientSessio
 
 
 async def test_redirects_that_lead_inward(session: aiohttp.ClientSession, sighted: Service, inner: Site) -> None:
-    async with Site() as site, Watch(session, sighted.engine()):
+    async with Site() as site, Watch(session, sighted):
         places = {f"/{at}": place for at, place in enumerate(hostile.REDIRECTS)} | {"/redirect": "/redirect"}
         for path, place in places.items():
             site.pages[path] = moved(place.replace("{port}", str(inner.port)))
@@ -179,7 +180,7 @@ async def test_redirects_that_lead_inward(session: aiohttp.ClientSession, sighte
 
 
 async def test_answers_that_go_on_for_ever_or_are_none(session: aiohttp.ClientSession, sighted: Service) -> None:
-    async with Site() as site, Watch(session, sighted.engine()):
+    async with Site() as site, Watch(session, sighted):
         for at, (page, _) in enumerate(hostile.BODIES.values()):
             site.pages[f"/{at}"] = page
         urls = {name: f"http://pictures.example:{site.port}/{at}" for at, name in enumerate(hostile.BODIES)}
@@ -195,7 +196,7 @@ async def test_files_that_are_bombs_broken_or_no_pictures(
     async with Site() as site:
         site.pages |= {f"/{at}": reply(content) for at, content in enumerate(files.values())}
         urls = {name: f"http://pictures.example:{site.port}/{at}" for at, name in enumerate(files)}
-        async with Watch(session, sighted.engine()):
+        async with Watch(session, sighted):
             told = await refuse(session, {name: door(content) for name, content in files.items()} if door else urls)
     if door:
         assert all(expected in told[name] for name, (_, expected) in hostile.FILES.items())
@@ -204,6 +205,6 @@ async def test_files_that_are_bombs_broken_or_no_pictures(
 async def test_what_harms_in_a_file_is_not_read_and_the_picture_is_seen(
     session: aiohttp.ClientSession, sighted: Service
 ) -> None:
-    async with Watch(session, sighted.engine()):
+    async with Watch(session, sighted):
         for name, make in hostile.HARMLESS.items():
             assert (await ask(session, made(make)))[0] == 200, name

@@ -146,6 +146,7 @@ def test_a_model_that_sees_is_taken_where_there_is_a_picture_and_none_is_named(
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == f"tertulia: {BLIND} reads text only, not images; of those that are here {SEES} sees\n"
     assert chat(store, "--image", pictures[0], "what?").returncode == 0
+    assert chat(store, "--image", pictures[0], "what?", TERTULIA_ENGINE_MODEL=f"{BLIND},{SEES}").returncode == 0
 
 
 def test_where_no_model_sees_it_is_told_how_to_get_one(tmp_path: Path, pictures: list[str]) -> None:

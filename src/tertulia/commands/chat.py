@@ -62,9 +62,8 @@ def _chat(args: argparse.Namespace) -> None:
     config = start.settings(args)
     pictures = [terminal.picture(place, config.images.size) for place in args.image]
     if not args.url:
-        config.engine.model = [args.model] if args.model else config.engine.model[:1]
-        if pictures:
-            _choose(config)
+        chosen = _choose(config, args.model) if pictures else args.model
+        config.engine.model = [chosen] if chosen else config.engine.model[:1]
         start.settle_models(config)
 
     async def enter() -> terminal.Party:
@@ -95,23 +94,25 @@ def _read() -> str:
         raise StoreError("what is piped in is not text; --image FILE shows a picture") from None
 
 
-def _choose(config: "Config") -> None:
-    """Where no model is named, one that sees. Raises StoreError if there is none, or the one that is named doesn't."""
+def _choose(config: "Config", named: str | None) -> str:
+    """The model that pictures are shown to: the one that is named, else one that sees, of the configured ones first.
+    Raises StoreError if there is none, or the one that is named doesn't."""
     from tertulia.catalog import catalog, facts
 
     store = start.store(config)
     sees = [model.id for model in store.list() if model.architecture in facts.SEEING]
-    named = next(iter(config.engine.model), "")
     model = store.find(named) if named else None
     if named and (model is None or model.id in sees):  # what is not here is told of later
-        return
-    config.engine.model = sees[:1]
-    why = f"{model.id} reads text only, not images" if model else "no model here sees"
+        return named
     if model and sees:
-        raise StoreError(f"{why}; of those that are here {', '.join(sees)} {'see' if len(sees) > 1 else 'sees'}")
+        others = f"{', '.join(sees)} {'see' if len(sees) > 1 else 'sees'}"
+        raise StoreError(f"{model.id} reads text only, not images; of those that are here {others}")
     if not sees:
+        why = f"{model.id} reads text only, not images" if model else "no model here sees"
         known = next(row.id for row in catalog.rows() if row.source and "image" in row.input)
         raise StoreError(f"{why}; `tertulia pull {known}` fetches one that does")
+    usual = [found.id for name in config.engine.model if (found := store.find(name))]
+    return next(one for one in [*usual, *sees] if one in sees)
 
 
 def _wishes(args: argparse.Namespace) -> "ChatRequest":
