@@ -100,12 +100,12 @@ def read(config: dict[str, Any], images: dict[str, Any]) -> Qwen:
     activation = tower.get("hidden_act", "silu")
     if activation != "silu":
         raise StoreError(f"vision towers of this family with the activation '{activation}' are not built here")
-    patch, merge = tower.get("patch_size", 14), tower.get("spatial_merge_size", 2)
+    patch, merge, layers = tower.get("patch_size", 14), tower.get("spatial_merge_size", 2), tower.get("depth", 32)
     size: dict[str, Any] = images.get("size") or {}
     return Qwen(
         token=config.get("image_token_id", 151655),
-        layers=tower.get("depth", 32),
-        full=frozenset(tower.get("fullatt_block_indexes", (7, 15, 23, 31))),
+        layers=layers,
+        full=frozenset(tower.get("fullatt_block_indexes", (7, 15, 23, 31))) & frozenset(range(layers)),
         hidden=tower.get("hidden_size", 3584),
         heads=tower.get("num_heads", 16),
         patch=patch,
