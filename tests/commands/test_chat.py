@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import seeing
 from drawing import file, gradient
 from service import Service, environment, serving
 from sighted import BLIND, SEES, install
-from tertulia import terminal
+from tertulia import cli, terminal
+from tertulia.catalog import catalog, local
+from tertulia.catalog.catalog import Row, Shipped
 from tertulia.errors import BadRequest
 from tertulia.types import ChatRequest, Chunk, ChunkChoice, Delta, Image, Message, Text
 
@@ -147,6 +151,21 @@ def test_a_model_that_sees_is_taken_where_there_is_a_picture_and_none_is_named(
     assert ended.stderr == f"tertulia: {BLIND} reads text only, not images; of those that are here {SEES} sees\n"
     assert chat(store, "--image", pictures[0], "what?").returncode == 0
     assert chat(store, "--image", pictures[0], "what?", TERTULIA_ENGINE_MODEL=f"{BLIND},{SEES}").returncode == 0
+
+
+def test_a_model_that_sees_and_comes_with_tertulia_is_there_for_the_first_picture(
+    tmp_path: Path, pictures: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeing.write("idefics3", tmp_path / "models" / "ours")
+    weights = hashlib.sha256((tmp_path / "models" / "ours" / "model.safetensors").read_bytes()).hexdigest()
+    ours = Row(id="us/sees", context=64, licence="", description="", source=Shipped("ours", weights))
+    usual = catalog.default()
+    monkeypatch.setattr(catalog, "rows", lambda: (ours, usual))
+    monkeypatch.setattr(local, "_HOMES", (tmp_path / "models",))
+    for name, value in (("CONFIG", ""), ("STORE_PATH", str(tmp_path / "store")), ("ENGINE_KV", "64M")):
+        monkeypatch.setenv(f"TERTULIA_{name}", value)
+    assert cli.main(["chat", "--image", pictures[0], "--max-tokens", "4", "what?"]) == 0
+    assert capsys.readouterr().out.strip()
 
 
 def test_where_no_model_sees_it_is_told_how_to_get_one(tmp_path: Path, pictures: list[str]) -> None:

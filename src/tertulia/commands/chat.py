@@ -100,6 +100,8 @@ def _choose(config: "Config", named: str | None) -> str:
     from tertulia.catalog import catalog, facts
 
     store = start.store(config)
+    if not named:
+        start.bring(store)
     sees = [model.id for model in store.list() if model.architecture in facts.SEEING]
     model = store.find(named) if named else None
     if named and (model is None or model.id in sees):  # what is not here is told of later

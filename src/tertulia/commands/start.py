@@ -55,13 +55,13 @@ def settle_models(config: "Config") -> None:
     here, default = store(config), catalog.default()
     names = config.engine.model
     if not names:
-        ours = _bring(here)
+        ours = bring(here)
         installed = [model.id for model in here.list() if model.id not in ours]
         names = [default.id] if default.id in installed or not installed else installed[:1]
     config.engine.model = [_settle_model(here, name) for name in names]
 
 
-def _bring(here: "Store") -> list[str]:
+def bring(here: "Store") -> list[str]:
     """See to it that the models that come with Tertulia are in the store; their ids."""
     from tertulia.catalog import catalog
 
