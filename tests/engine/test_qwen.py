@@ -1,5 +1,7 @@
 """How Qwen2.5-VL's pictures are brought to a size, and which of their tokens see each other."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,6 +81,20 @@ def test_settings_that_are_left_out_are_those_of_the_library() -> None:
     assert (bare.token, bare.patch, bare.merge, bare.window, bare.frames) == (151655, 14, 2, 4, 2)
     assert (bare.least, bare.most, bare.filter) == (4 * 28**2, 1280 * 28**2, 3)
     assert bare.full == {7, 15, 23, 31}
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"min_pixels": 1000, "max_pixels": 2000},
+        {"size": {"shortest_edge": 1000, "longest_edge": 2000}},
+        {"size": {"min_pixels": 1000, "max_pixels": 2000}},
+        {"min_pixels": 1000, "max_pixels": 2000, "size": {"shortest_edge": 1, "longest_edge": 3}},
+    ],
+)
+def test_the_bounds_of_a_picture_are_read_in_each_of_their_spellings(bounds: dict[str, Any]) -> None:
+    found = read({"vision_config": {}}, bounds)
+    assert (found.least, found.most) == (1000, 2000)
 
 
 def test_a_tower_of_another_kind_is_refused() -> None:

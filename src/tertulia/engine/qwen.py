@@ -113,8 +113,8 @@ def read(config: dict[str, Any], images: dict[str, Any]) -> Qwen:
         frames=tower.get("temporal_patch_size", 2),
         window=tower.get("window_size", 112) // merge // patch,
         theta=float(rope.get("rope_theta", 10000)),
-        least=images.get("min_pixels") or size.get("shortest_edge", 56**2),
-        most=images.get("max_pixels") or size.get("longest_edge", 1280 * 28**2),
+        least=images.get("min_pixels") or size.get("shortest_edge") or size.get("min_pixels", 56**2),
+        most=images.get("max_pixels") or size.get("longest_edge") or size.get("max_pixels", 1280 * 28**2),
         filter=images.get("resample", 3),
         colours=read_colours(images, MEAN, DEVIATION),
     )
