@@ -111,3 +111,10 @@ def test_what_is_wrong_is_told_with_what_there_is(capsys: pytest.CaptureFixture[
     (tmp_path / "bad.json").write_text("[]")
     assert "must be a JSON object" in refuse(capsys, "--request", str(tmp_path / "bad.json"))
     assert "an address such as" in refuse(capsys, "--base-url", "elsewhere")
+    assert "Hugging Face has no default model" in refuse(capsys, "--base-url", "")
+
+
+def test_at_hugging_face_a_model_has_its_whole_name(capsys: pytest.CaptureFixture[str]):
+    assert 'model="HuggingFaceTB/SmolLM2-135M-Instruct"' in say(capsys, "smollm2", "--base-url", "")
+    assert 'model="smollm2"' in say(capsys, "smollm2")
+    assert 'model="org/unknown"' in say(capsys, "org/unknown", "--base-url", "")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from gateway import MODEL, Site
@@ -48,7 +49,7 @@ async def test_an_answer_tells_its_figures_from_the_servers_usage(
         "prompt_tokens_details": {"cached_tokens": 1024},
         "completion_tokens_details": {"reasoning_tokens": 40},
     }
-    pieces = [text("One", first=True), 0.1, text(" two."), finish("length"), chunk(usage=told), DONE]
+    pieces = [text("One", first=True), 0.3, text(" two."), finish("length"), chunk(usage=told), DONE]
     answer = await _answer(page, site, script(*pieces))
     await expect(answer.get_by_text("One two.")).to_be_visible()
     figures = answer.locator(".figures")
@@ -146,7 +147,7 @@ async def test_likelihoods_are_a_heat_map_with_what_could_have_stood_there(
 async def test_a_fault_stands_where_it_happened_with_what_would_work(page: Page, site: Site):
     answer = await _answer(page, site, script(text("So far", first=True), 0.05, chunk(error={"message": "no"})))
     await expect(answer.get_by_text("So far")).to_be_visible()
-    await expect(answer.get_by_role("alert")).to_contain_text("Try again, or choose another provider.")
+    await expect(answer.get_by_role("alert")).to_contain_text("continue the message, or regenerate it")
     await expect(answer.get_by_role("alert")).to_contain_text("req-")
     site.upstream.scripts = [refusal(429, "slow down", {"Retry-After": "7"})]
     await say(page, "Again")
@@ -189,7 +190,9 @@ async def test_request_and_response_are_shown_as_they_were_and_can_be_copied(pag
     await expect(answer.locator(".raw")).to_have_text("Hi :)")
 
 
-async def test_the_route_is_told_where_others_were_asked_first(page: Page, site: Site):
+async def test_the_route_is_told_where_others_were_asked_first(
+    page: Page, site: Site, axe: Callable[[Page], Awaitable[None]]
+):
     site.upstream.scripts = [script(text("Hi", first=True), finish(), usage(), DONE)]
     await enter(page, site)
     view = """async () => {
@@ -208,3 +211,30 @@ async def test_the_route_is_told_where_others_were_asked_first(page: Page, site:
     await expect(page.get_by_text("after 1 other try")).to_be_visible()
     await page.get_by_text("Route", exact=True).click()
     await expect(page.get_by_role("row").nth(1)).to_have_text("firstfailed200 ms503: <b>busy</b>")
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await axe(page)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ({"status": 200, "code": "upstream_error", "kept": True}, "continue the message, or regenerate it"),
+        ({"status": 200, "code": "upstream_error"}, "Try again, or choose another provider"),
+        ({"status": 400, "param": "messages[0].content[1].image_url"}, "take away that part, or choose another model"),
+        ({"status": 400, "param": "messages[2].tool_calls"}, "Change that message"),
+        ({"status": 400, "param": "temperature"}, "Change or unset it in the settings"),
+        ({"status": 401, "code": "invalid_api_key"}, "Try again to be asked for a token"),
+        ({"status": 0}, "Start it, or reload the page"),
+    ],
+)
+async def test_an_error_says_what_would_work(page: Page, site: Site, error: dict[str, Any], words: str):
+    await page.goto(f"{site.url}/docs")
+    told = await page.evaluate(
+        """async ({ kept, ...error }) => {
+          const { troubles } = await import("/assets/playground/figures.js");
+          const choices = [{ content: kept ? "Half of" : "" }];
+          return troubles({ error: { message: "It failed.", ...error }, choices })[0].textContent;
+        }""",
+        error,
+    )
+    assert words in told

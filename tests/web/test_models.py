@@ -69,6 +69,11 @@ def eyes(tmp_path: Path) -> None:
 
 
 async def test_the_pages_own_link_finds_what_sees_and_can_be_asked(page: Page, eyes: None, site: Site):
+    await page.goto(f"{site.url}/models?inference=warm&inference_provider=nscale&filter=recommended")
+    await expect(page.get_by_text("None of them can be asked now")).to_be_visible()
+    await page.get_by_role("button", name=re.compile("Show the [0-9]+ that can't be asked yet")).click()
+    await expect(page).to_have_url(has("/models?inference_provider=nscale&filter=recommended"))
+    await expect(titles(page).first).to_be_visible()
     await page.goto(f"{site.url}/models?inference=warm&pipeline_tag=image-text-to-text&sort=trending")
     await expect(titles(page)).to_have_text([SEEING])
     await expect(box(page, "Can be asked now")).to_be_checked()

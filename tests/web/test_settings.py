@@ -94,6 +94,7 @@ async def test_what_is_wrong_is_marked_where_it_is_and_is_not_sent(
     for name, text, why in [
         ("temperature", "2.5", "0 to 2"),
         ("n", "1.5", "whole number"),
+        ("min_tokens", "1,000", "whole number"),
         ("max_tokens", "many", "whole number"),
         ("stop", "a\nb\nc\nd\ne", "4 strings at most"),
         ("logit_bias", '{"a": 1}', "token id"),
@@ -167,6 +168,8 @@ async def test_a_response_format_is_made_of_its_parts_and_its_schema_checked(pag
     assert form["json_schema"]["schema"]["required"] == ["a"]
     await kind.select_option("json_object")
     assert (await _send(page, site))["response_format"] == {"type": "json_object"}
+    await kind.select_option("json_schema")  # what was written is there again
+    assert (await _send(page, site))["response_format"] == form
 
 
 async def test_extra_json_is_an_object_and_has_the_last_word(page: Page, site: Site):

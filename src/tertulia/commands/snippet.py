@@ -45,13 +45,16 @@ def _snippet(args: argparse.Namespace) -> None:
     from tertulia.snippets.snippets import render
 
     server = start.settings(args).server
+    request = _request(args)
+    if args.base_url == "":
+        request["model"] = _theirs(request.get("model"))
     closed = bool(server.tokens or server.tokens_file)
     settings = Settings(
         base_url=_address(server) if args.base_url is None else args.base_url,
         bill_to=args.bill_to,
         fallback="" if closed else "none",
     )
-    print(render(_request(args), args.language, args.client, args.provider, settings), end="")
+    print(render(request, args.language, args.client, args.provider, settings), end="")
 
 
 def _request(args: argparse.Namespace) -> dict[str, Any]:
@@ -64,6 +67,16 @@ def _request(args: argparse.Namespace) -> dict[str, Any]:
     else:
         request = _read(args.request) | ({"model": args.model} if args.model else {})
     return request | ({"stream": True} if args.stream else {})
+
+
+def _theirs(model: Any) -> Any:
+    """A model by its name at Hugging Face, where this server's short names are not known."""
+    from tertulia.catalog import catalog
+
+    if model in (None, "", "default"):
+        raise ConfigError("Hugging Face has no default model: name the one to ask, as in Qwen/Qwen2.5-7B-Instruct")
+    row = catalog.find(model) if isinstance(model, str) else None
+    return row.id if row else model
 
 
 def _read(name: str) -> dict[str, Any]:

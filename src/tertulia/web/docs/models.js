@@ -30,7 +30,7 @@ export async function models(places, policies) {
 }
 
 function recommended(known) {
-  const picked = known.filter((model) => model.recommended);
+  const picked = known.filter((model) => model.recommended || here(model)).sort((a, b) => asked(b) - asked(a));
   if (!picked.length) return para("The catalog of this server recommends none.", "faint");
   const [seeing, plain] = [picked.filter(sees), picked.filter((model) => !sees(model))];
   return [

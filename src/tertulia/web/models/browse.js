@@ -124,9 +124,18 @@ function nothing(page) {
     go(page, { ...read(""), sort: page.state.sort });
     page.search.focus();
   };
+  const idle = { ...page.state, warm: false };
+  const less = page.state.warm ? page.entries.filter((entry) => matches(entry, idle)).length : 0;
+  const wider = () => {
+    go(page, { warm: false });
+    page.search.focus();
+  };
   return h("div", { class: "card stack" },
-    h("p", {}, page.entries.length ? "No model that is known here is all of that." : "No model is known here."),
-    page.entries.length > 0 && h("div", {}, h("button", { type: "button", on: { click: clear } }, "Clear all filters")),
+    h("p", {}, less ? "None of them can be asked now: it wants a provider's key, or to be fetched." : page.entries.length ? "No model that is known here is all of that." : "No model is known here."),
+    page.entries.length > 0 && h("div", { class: "row" },
+      less > 0 && h("button", { type: "button", class: "primary", on: { click: wider } },
+        less === 1 ? "Show the one that can't be asked yet" : `Show the ${number(less)} that can't be asked yet`),
+      h("button", { type: "button", on: { click: clear } }, "Clear all filters")),
     h("p", { class: "soft" }, "Any repository of the Hugging Face Hub whose weights the engine can load can be fetched: ",
       h("code", {}, "tertulia pull OWNER/NAME"), ". ", h("code", {}, "tertulia models --refresh"),
       " asks the providers that have a key what they serve by now."));

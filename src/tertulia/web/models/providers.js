@@ -39,7 +39,7 @@ function row(entry, one, best) {
     figure(one.throughput && number(Math.round(one.throughput)), best.speed === one),
     able(one.supports_tools), able(one.supports_structured_output),
     h("td", {}, one.status === "live" && h("a", {
-      href: playground(entry.id, one.provider), "aria-label": `Open in playground at ${one.provider}`,
+      href: playground(entry.id, one.provider), "aria-label": `Try at ${one.provider}`,
     }, "Try")));
 }
 

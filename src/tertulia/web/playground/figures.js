@@ -14,11 +14,10 @@ const HINTS = {
   model_not_found: "Choose another model above the conversation.",
   context_length_exceeded: "Delete messages, or choose a model with more context.",
   spend_cap_reached: "This token may spend no more: use another, or raise its cap.",
-  invalid_api_key: "Reload the page to be asked for a token.",
+  invalid_api_key: "Try again to be asked for a token.",
   queue_full: "Try again in a moment, or choose another provider.",
   timeout: "Try again, or choose another provider; a shorter prompt is read sooner.",
   upstream_error: "Try again, or choose another provider.",
-  unsupported_parameter: "Unset it in the settings, or choose another provider.",
 };
 
 const THEIRS = {
@@ -31,6 +30,9 @@ const LOST = {
   0: "Start it, or reload the page once it is back.",
   200: "What came is kept: continue the message, or regenerate it.",
 };
+
+/** Milliseconds that an answer must take for a speed to mean anything. */
+const MEASURED = 100;
 
 const own = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 
@@ -61,7 +63,7 @@ function figure(name, value, title) {
 
 function perSecond({ usage, first, ended, response }) {
   const count = usage?.completion_tokens ?? 0;
-  if (!first || count < 2 || ended - first < 1 || response?.whole) return "";
+  if (!first || count < 2 || ended - first < MEASURED || response?.whole) return "";
   const speed = (count - 1) / ((ended - first) / 1000);
   return speed >= 100 ? number(Math.round(speed)) : speed.toFixed(1);
 }
@@ -122,9 +124,23 @@ export function routeOf(answer) {
   const head = ["Provider", "Outcome", "Time", "Why"].map((name) => h("th", { scope: "col" }, name));
   return h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Who was asked" },
     h("table", { class: "small" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
   );
+}
+
+/** What would work. */
+function hintOf({ error, route, choices }) {
+  if (error.status === 200 && choices?.some((choice) => choice.content || choice.reasoning)) return LOST[200];
+  if (route?.length && own(THEIRS, error.code)) return THEIRS[error.code];
+  if (own(HINTS, error.code)) return HINTS[error.code];
+  if (/^messages\b/.test(error.param ?? "")) {
+    const seen = /content\[\d+\]/.test(error.param);
+    return seen ? "Change or take away that part, or choose another model." : "Change that message.";
+  }
+  if (error.code === "unsupported_parameter") return "Unset it in the settings, or choose another provider.";
+  if (error.status === 400 && error.param && error.param !== "model") return "Change or unset it in the settings.";
+  return own(LOST, error.status);
 }
 
 /** What the server warned of, and what went wrong, with what would work. */
@@ -132,7 +148,7 @@ export function troubles(answer) {
   const { error } = answer;
   const warnings = (answer.warnings ?? []).map((text) => h("p", { class: "notice warn small" }, text));
   if (!error) return warnings;
-  const hint = (answer.route?.length && own(THEIRS, error.code)) || (own(HINTS, error.code) ?? LOST[error.status]);
+  const hint = hintOf(answer);
   const wait = error.retryAfter ? `It asks to wait ${error.retryAfter} s.` : "";
   const about = [error.status === 200 ? "" : error.status, error.code ?? error.type, error.param, error.requestId];
   return [

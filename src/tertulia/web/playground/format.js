@@ -32,13 +32,15 @@ export function formatFields(scope) {
     for (const [key, value] of Object.entries(made)) if (value === undefined) delete made[key];
     set(NAME, { ...settings[NAME], json_schema: made });
   });
+  let kept = settings[NAME]?.json_schema; // what was written, while another type is looked at
   const draw = () => {
     for (const { element } of parts) element.hidden = settings[NAME]?.type !== "json_schema";
   };
   const put = (type) => {
+    kept = settings[NAME]?.json_schema ?? kept;
     if (!type) set(NAME, undefined);
     else if (type !== "json_schema") set(NAME, { type });
-    else set(NAME, { type, json_schema: { name: "answer", strict: true, schema: EXAMPLE } });
+    else set(NAME, { type, json_schema: kept ?? { name: "answer", strict: true, schema: EXAMPLE } });
     for (const part of parts) part.show();
     draw();
   };

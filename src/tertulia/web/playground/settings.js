@@ -122,9 +122,10 @@ function plain(row, { settings, set, lack: lacks }) {
   return { ...view, name: row.name, wrong: (faulty) => faulty.get(row.inside ?? row.name) ?? "" };
 }
 
-function numeric({ name, min, max, step, slide, rest }, get, put) {
+function numeric({ name, kind, min, max, step, slide, rest }, get, put) {
   const number = (text) => {
-    const value = Number(text.trim().replace(",", "."));
+    // A comma may stand for the point of a fraction; in a whole number it would be one between thousands.
+    const value = Number(kind === "whole" ? text.trim() : text.trim().replace(",", "."));
     return text.trim() === "" ? undefined : Number.isFinite(value) ? value : text;
   };
   const control = h("input", {

@@ -55,7 +55,7 @@ function show(why, used) {
   });
   const form = h("form", { method: "dialog" },
     h("h2", { id: "token-title" }, used ? "Another token is needed" : "This server wants a token"),
-    h("p", { id: "token-why", class: used ? "error" : "soft" }, why),
+    h("p", { id: "token-why", class: used ? "error" : "soft" }, why.replace(/: send the header .*/, ".")),
     h("div", { class: "field" },
       h("label", { for: "token" }, "Token"), input,
       h("span", { class: "help" },
