@@ -4,6 +4,7 @@ import { fill, h, tool } from "/assets/shared/dom.js";
 import { Acts } from "/assets/playground/acts.js";
 import { area, setArea } from "/assets/playground/area.js";
 import { short } from "/assets/playground/cards.js";
+import { follow } from "/assets/playground/follow.js";
 import { menu } from "/assets/playground/menu.js";
 import { MessageView, offerResults } from "/assets/playground/message.js";
 import { Picker } from "/assets/playground/picker.js";
@@ -11,7 +12,6 @@ import { press } from "/assets/playground/press.js";
 import { busy, stop } from "/assets/playground/run.js";
 import { copyChat, failed, MOST_CHATS } from "/assets/playground/state.js";
 
-const NEAR = 48; // pixels from the end at which one reads along
 const EXAMPLES = {
   "Explain something": "Explain what a hash table is in three sentences, for somebody who has never written a program.",
   "Write code": "Write a Python function that tells whether a word is a palindrome, with two examples of its use.",
@@ -23,7 +23,7 @@ const EXAMPLES = {
 /** The view of `chat`; `app` is the page's. */
 export class Column {
   #views = new Map();
-  #stuck = true;
+  #follow = () => {};
   #number = 1;
   #badge = h("span", { class: "badge" });
   #list = h("ol", { class: "messages" });
@@ -76,9 +76,9 @@ export class Column {
   /** The answer in `message` has begun or is over. */
   turned(message) {
     fill(this.#trouble);
-    if (message.pending) this.#stuck = true;
     this.draw();
     this.#views.get(message.id)?.draw();
+    if (message.pending) this.#follow();
   }
 
   /** Be the conversation number `at`, of `all`. */
@@ -111,13 +111,7 @@ export class Column {
       h("label", { class: "field prompt" }, h("span", {}, "System prompt"), this.system),
       this.#empty, this.#list, this.#trouble, this.#foot);
     const scroller = h("div", { class: "scroller", tabIndex: -1 }, inner);
-    const look = () => {
-      this.#stuck = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
-    };
-    scroller.addEventListener("scroll", look, { passive: true });
-    new ResizeObserver(() => {
-      if (this.#stuck && busy(this.chat)) scroller.scrollTop = scroller.scrollHeight;
-    }).observe(inner);
+    this.#follow = follow(scroller, inner, () => busy(this.chat));
     return scroller;
   }
 
