@@ -1,6 +1,7 @@
 """What tests of the playground do again and again."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
@@ -37,6 +38,25 @@ async def more(place: Page | Locator, number: int, item: str | re.Pattern[str]) 
     await place.get_by_role("button", name=f"More for message {number}", exact=True).click()
     page = place if isinstance(place, Page) else place.page
     await page.get_by_role("menuitem", name=item).click()
+
+
+def listed(page: Page) -> Locator:
+    """The sessions in the list."""
+    return page.get_by_role("complementary", name="Sessions").get_by_role("listitem")
+
+
+async def choose(page: Page, item: str, menu: str = "More for this session") -> None:
+    """Choose from the menu of a session."""
+    await page.get_by_role("button", name=menu, exact=True).click()
+    await page.get_by_role("menuitem", name=item).click()
+
+
+async def give(page: Page, path: Path) -> None:
+    """Import a file."""
+    await page.get_by_role("button", name="More for this session").click()
+    async with page.expect_file_chooser() as choosing:
+        await page.get_by_role("menuitem", name="Import a file").click()
+    await (await choosing.value).set_files(path)
 
 
 def setting(page: Page, name: str) -> Locator:

@@ -7,29 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Page, expect
 
 from gateway import MODEL, SEEING, Site
 from upstream import DONE, finish, script, usage
 from upstream import text as piece
-from web.playing import column, enter, messages, said, say, text
-
-
-def listed(page: Page) -> Locator:
-    return page.get_by_role("complementary", name="Sessions").get_by_role("listitem")
-
-
-async def choose(page: Page, item: str, menu: str = "More for this session") -> None:
-    await page.get_by_role("button", name=menu, exact=True).click()
-    await page.get_by_role("menuitem", name=item).click()
-
-
-async def give(page: Page, path: Path) -> None:
-    """Import a file."""
-    await page.get_by_role("button", name="More for this session").click()
-    async with page.expect_file_chooser() as choosing:
-        await page.get_by_role("menuitem", name="Import a file").click()
-    await (await choosing.value).set_files(path)
+from web.playing import choose, column, enter, give, listed, messages, said, say, text
 
 
 def _deep(levels: int) -> Any:

@@ -228,7 +228,6 @@ async function fresh() {
 
 /** Go to another session: this one is being deleted. */
 async function leave() {
-  for (const chat of app.session.chats) stop(chat);
   const others = (await list()).filter(({ id }) => id !== app.session.id);
   const next = others.length ? await load(others[0].id) : null;
   show(next ?? newSession([newChat(standard())]));

@@ -6,6 +6,7 @@ import { readSessions } from "/assets/playground/check.js";
 import { menu } from "/assets/playground/menu.js";
 import { offer } from "/assets/playground/notes.js";
 import { press } from "/assets/playground/press.js";
+import { running, stopAll } from "/assets/playground/run.js";
 import { copySession, title } from "/assets/playground/state.js";
 import { drop, list, load, MOST, saveAll } from "/assets/playground/store.js";
 
@@ -57,6 +58,7 @@ export class Sessions {
   async remove(id = this.app.session.id) {
     const session = await this.#whole(id);
     if (!session) return;
+    stopAll(session); // what still came would be kept
     if (id === this.app.session.id) await this.app.leave();
     await drop(id);
     offer(`“${title(session)}” is deleted.`, async () => {
@@ -86,8 +88,10 @@ export class Sessions {
       ]));
   }
 
+  /** The session `id`; while answers come to it, the one they come to. */
   async #whole(id = this.app.session.id) {
-    return id === this.app.session.id ? this.app.session : load(id);
+    const { session } = this.app;
+    return id === session.id ? session : running().find((run) => run.session.id === id)?.session ?? load(id);
   }
 
   async #exportAll() {

@@ -157,6 +157,7 @@ export async function saveAll(session, called) {
 /** Forget a session. */
 export async function drop(id) {
   pending.delete(id);
+  for (const entry of writing) if (entry.session.id === id) writing.delete(entry); // it is not to be rescued
   await attempt(id, (transaction) => {
     transaction.objectStore("heads").delete(id);
     transaction.objectStore("sessions").delete(id);
