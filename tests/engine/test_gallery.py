@@ -7,8 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 
 from asking import Start, first, look, request
+from tertulia.engine import gallery as module
+from tertulia.engine.engine import Engine
 from tertulia.engine.gallery import Gallery
 from tertulia.engine.view import Rows, View
 
@@ -45,6 +48,63 @@ async def test_no_piece_is_begun_that_would_be_over_too_late() -> None:
     assert set(done[8:-1]) <= {1, 2}, "as soon as it is known how long they take"
 
 
+async def drain(engine: Engine, asked: Any) -> None:
+    async for _ in engine.chat(asked):
+        pass
+
+
+def passes(engine: Engine) -> list[Any]:
+    """The passes as they are scheduled from now on."""
+    seen: list[Any] = []
+    schedule = engine._scheduler.schedule
+
+    def scheduled(budget: int) -> Any:
+        if (done := schedule(budget)) is not None:
+            seen.append(done)
+        return done
+
+    engine._scheduler.schedule = scheduled  # type: ignore[method-assign]
+    return seen
+
+
+def shown(count: int) -> list[Any]:
+    return [look([f"p{index}", 64, 64], "what?", max_tokens=3) for index in range(count)]
+
+
+@pytest.mark.parametrize("gather", [5.0, 0.0])
+async def test_chats_about_pictures_that_are_soon_seen_begin_together(
+    start: Start, monkeypatch: pytest.MonkeyPatch, gather: float
+) -> None:
+    monkeypatch.setattr(module, "GATHER", gather)
+    engine = await start("idefics3")
+    seen = passes(engine)
+    await asyncio.gather(*(drain(engine, one) for one in shown(4)))
+    assert (len(seen[0].sequences) == 4) == (gather > 0)
+
+
+async def test_pictures_that_take_long_are_not_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHER", 0.2)
+    engine = await start("idefics3")
+    assert engine._gallery
+    await drain(engine, shown(1)[0])
+    engine._gallery._piece = 1.0
+    seen = passes(engine)
+    await asyncio.gather(*(drain(engine, one) for one in shown(3)))
+    assert len(seen[0].sequences) < 3, "the one that was seen before begins"
+
+
+async def test_a_text_does_not_wait_for_pictures(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHER", 30.0)
+    engine = await start("smolvlm")
+    assert engine._gallery
+    looking = [asyncio.create_task(drain(engine, one)) for one in shown(6)]
+    while not engine._gallery.made:
+        await asyncio.sleep(0)
+    await drain(engine, request("the", max_tokens=2, logit_bias={}))
+    assert engine._gallery._looks
+    await asyncio.gather(*looking)
+
+
 async def test_an_answer_waits_for_a_prompt_or_for_a_picture_but_not_for_both(start: Start) -> None:
     engine = await start("smolvlm")
     assert engine._gallery
@@ -66,12 +126,8 @@ async def test_an_answer_waits_for_a_prompt_or_for_a_picture_but_not_for_both(st
     await first(talk, 2)
     events.clear()
 
-    async def drain(asked: Any) -> None:
-        async for _ in engine.chat(asked):
-            pass
-
-    shown = [drain(look([f"p{index}", 64, 64], "what?", max_tokens=1)) for index in range(4)]
-    reading = [drain(request(f"{index} the and of " * 60, max_tokens=1)) for index in range(4)]
+    shown = [drain(engine, look([f"p{index}", 64, 64], "what?", max_tokens=1)) for index in range(4)]
+    reading = [drain(engine, request(f"{index} the and of " * 60, max_tokens=1)) for index in range(4)]
 
     async def listen() -> None:
         async for _ in talk:

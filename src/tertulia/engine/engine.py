@@ -5,6 +5,7 @@ the event loop tells the last one's tokens to whoever waits for them.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import platform
@@ -312,14 +313,21 @@ class Engine:
         answering = self._scheduler.answering
         turn, self._turn = self._turn and look is not None and answering > 0, False
         budget = self._pace.budget(answering, self._scheduler.beginning(self._pace.most))
-        work = self._scheduler.schedule(0 if turn else budget)
+        held = 0.0
+        if self._gallery and self._pictures:
+            waiting = () if answering else (*self._scheduler.waiting, *self._scheduler.running)
+            coming = self._looking + self._pictures.decoding
+            held = self._gallery.hold([one.views for one in waiting], coming)
+        work = None if held else self._scheduler.schedule(0 if turn else budget)
         while self._scheduler.lost:
             sequence = self._scheduler.lost.pop()
             self._lost.add(sequence)
             self._choices[sequence][1].put(None)
         if work is None and look is None:
             self._wake.clear()
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(held or None):
+                    await self._wake.wait()
             return
         if work is not None and work.answers and work.prefilled:
             look, self._turn = None, True

@@ -14,6 +14,9 @@ from tertulia.engine.eye import Eye
 from tertulia.engine.view import Rows, View
 from tertulia.errors import EngineFault, TertuliaError
 
+GATHER = 0.25
+"""Seconds for which an answer about a picture may wait for others to begin with it."""
+
 
 @dataclass(slots=True, eq=False)
 class Look:
@@ -41,6 +44,7 @@ class Gallery:
         self._looks: dict[bytes, Look] = {}
         self._shortest = False
         self._piece = 0.0
+        self._held_since = 0.0
         self.made = 0
 
     def known(self, digest: bytes) -> Rows | None:
@@ -77,6 +81,18 @@ class Gallery:
         self._looks[view.digest] = look
         self._wake()
         return look
+
+    def hold(self, waiting: list[list[View]], coming: int) -> float:
+        """Seconds for which those who wait are to be held up, as all have pictures, and those of ``coming`` others are
+        soon seen: then they begin together, and share passes. The views of all who wait are given; of nobody, while
+        somebody is answered."""
+        if not waiting or not coming or not all(waiting):
+            self._held_since = 0.0
+            return 0.0
+        now = time.monotonic()
+        self._held_since = self._held_since or now
+        soon = self._piece * sum(look.left for look in self._looks.values())
+        return max(self._held_since + GATHER - now - soon, 0.0)
 
     def pick(self) -> Look | None:
         """Whose pieces are next."""

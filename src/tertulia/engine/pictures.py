@@ -76,9 +76,11 @@ class Pictures:
         self._settings = settings
         self._fetcher = Fetcher(settings, net)
         self._fetching = asyncio.Semaphore(FETCHES)
-        self._decoding = asyncio.Semaphore(DECODES)
+        self._turns = asyncio.Semaphore(DECODES)
         self._most = max(settings.queue, settings.count)
         self._loading = 0
+        self.decoding = 0
+        """How many wait to be decoded, or are."""
         self._files: dict[bytes, tuple[bytes, int, int]] = {}
         self._thread = ThreadPoolExecutor(1, "pictures", _give_way)
         Image.MAX_IMAGE_PIXELS = max(settings.pixels, 1 << 26)  # its own guard, which knows one bound for all
@@ -136,10 +138,14 @@ class Pictures:
         file = _name(source) if len(source) <= SMALL else await asyncio.to_thread(_name, source)
         if again and file in self._files and (found := again(*self._files[file])) is not None:
             return found
-        await _wait(self._decoding)
-        work = asyncio.ensure_future(self._read(source, file, use))
-        work.add_done_callback(self._end)
-        return await asyncio.shield(work)  # who asked may hang up: the thread goes on, and its turn ends when it does
+        self.decoding += 1
+        try:
+            await _wait(self._turns)
+            work = asyncio.ensure_future(self._read(source, file, use))
+            work.add_done_callback(self._end)
+            return await asyncio.shield(work)  # who asked may hang up: the thread goes on, and its turn until it ends
+        finally:
+            self.decoding -= 1
 
     async def _read(self, source: str | bytes, file: bytes, use: Callable[[Picture], Awaitable[T]]) -> T:
         found = await self.work(read, source, self._settings.size, self._settings.pixels)
@@ -149,7 +155,7 @@ class Pictures:
         return await use(found)
 
     def _end(self, work: "asyncio.Future[T]") -> None:
-        self._decoding.release()
+        self._turns.release()
         if not work.cancelled():
             work.exception()
 

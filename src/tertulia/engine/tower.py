@@ -122,7 +122,7 @@ class _Builder:
         rows = op.reshape(rows, op.constant(np.array([-1, vision.hidden], np.int64)), False)
         hidden = op.add(before, self._linear(rows, f"{name}.o"))
         wide = self._linear(self._norm(hidden, f"{name}.mlp_norm"), f"{name}.up")
-        wide = op.gelu(wide, "erf" if vision.exact_gelu else "tanh")
+        wide = op.gelu(wide, "erf") if vision.exact_gelu else _gelu(wide)
         hidden = op.add(hidden, self._linear(wide, f"{name}.down"))
         return _model([hidden, *self._beside(hidden, index + 1)], [before, *given], name)
 
@@ -168,6 +168,14 @@ class _Builder:
         if not isinstance(value, np.ndarray):
             raise StoreError(f"the model's weights lack the tensor '{name}'")
         return np.ascontiguousarray(value, np.float32)
+
+
+def _gelu(x: Node) -> Node:
+    """GELU by tanh (Hendrycks and Gimpel 2016) as what it is, x * sigmoid(2 u): the plugin multiplies matrices half as
+    fast where its own GELU, or tanh, is behind them (AVX2)."""
+    twice = np.float32(2 * (2 / np.pi) ** 0.5)
+    cubic = op.multiply(op.multiply(x, x), op.constant(np.float32(0.044715) * twice))
+    return op.multiply(x, op.sigmoid(op.multiply(x, op.add(cubic, op.constant(twice)))))
 
 
 def _input(shape: list[int], name: str, kind: ov.Type = ov.Type.f32) -> Node:
