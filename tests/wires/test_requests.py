@@ -176,9 +176,11 @@ def test_the_caller_does_not_travel():
 
 def test_unknown_fields_below_the_top_are_named():
     part = {"type": "text", "text": "a", "cache_control": {}}
-    request = read(messages=[{"role": "user", "content": [part], "weight": 1}])
+    image = {"type": "image_url", "image_url": {"url": "data:,", "min_pixels": 4}}
+    request = read(messages=[{"role": "user", "content": [part, image], "weight": 1}])
     assert request.warnings == [
         "messages[].content[].cache_control is not a known field and was left out",
+        "messages[].content[].image_url.min_pixels is not a known field and was left out",
         "messages[].weight is not a known field and was left out",
     ]
 

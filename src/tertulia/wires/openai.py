@@ -18,6 +18,7 @@ from tertulia.types import (
     Completion,
     Function,
     Image,
+    ImageUrl,
     Message,
     ModelCard,
     ProviderCard,
@@ -35,6 +36,7 @@ _SPELT = ChatRequest.__struct_encode_fields__[:-4]  # without what is ours: extr
 _FIELDS = frozenset(_SPELT)
 _MESSAGE = frozenset(Message.__struct_fields__)
 _PART = frozenset({"type", *Text.__struct_fields__, *Image.__struct_fields__})
+_IMAGE_URL = frozenset(ImageUrl.__struct_fields__)
 _CALL, _CALL_FUNCTION = frozenset(ToolCall.__struct_fields__), frozenset(CallFunction.__struct_fields__)
 _TOOL, _FUNCTION = frozenset(Tool.__struct_fields__), frozenset(Function.__struct_fields__)
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -190,6 +192,7 @@ def _strays(given: dict[str, Any], names: frozenset[str]) -> list[str]:
     for message in messages:
         if type(content := message.get("content")) is list:
             look("messages[].content[]", content, _PART)
+            look("messages[].content[].image_url", (part.get("image_url") for part in content), _IMAGE_URL)
         if calling and (calls := message.get("tool_calls")):
             look("messages[].tool_calls[]", calls, _CALL)
             look("messages[].tool_calls[].function", (call.get("function") for call in calls), _CALL_FUNCTION)
