@@ -192,7 +192,8 @@ def _strays(given: dict[str, Any], names: frozenset[str]) -> list[str]:
     for message in messages:
         if type(content := message.get("content")) is list:
             look("messages[].content[]", content, _PART)
-            look("messages[].content[].image_url", (part.get("image_url") for part in content), _IMAGE_URL)
+            parts = cast(list[dict[str, Any]], content)
+            look("messages[].content[].image_url", (part.get("image_url") for part in parts), _IMAGE_URL)
         if calling and (calls := message.get("tool_calls")):
             look("messages[].tool_calls[]", calls, _CALL)
             look("messages[].tool_calls[].function", (call.get("function") for call in calls), _CALL_FUNCTION)
