@@ -4,10 +4,10 @@ import re
 
 from playwright.async_api import Page, expect
 
-from gateway import Site
+from gateway import SEEING, Site
 from upstream import DONE, STALL, finish, script, usage
 from upstream import text as piece
-from web.playing import choose, enter, listed, messages, say, text
+from web.playing import choose, enter, listed, messages, more, say, text
 
 STORED = """() => new Promise((done) => {
   const asking = indexedDB.open("tertulia");
@@ -15,6 +15,20 @@ STORED = """() => new Promise((done) => {
     const all = asking.result.transaction(["heads", "answers"]);
     const [heads, answers] = ["heads", "answers"].map((name) => all.objectStore(name).getAll());
     all.oncomplete = () => done([heads.result.map((one) => one.title), answers.result.length]);
+  };
+})"""
+FILL = """(count) => new Promise((done, fail) => {
+  const asking = indexedDB.open("tertulia");
+  asking.onsuccess = () => {
+    const all = asking.result.transaction(["heads", "sessions"], "readwrite");
+    for (let place = 0; place < count; place += 1) {
+      const session = { id: `${place}`, name: `Old ${place}`, created: 1, changed: 1, chats: [{
+        id: `c${place}`, model: "", provider: "", system: "", messages: [], settings: {} }] };
+      all.objectStore("sessions").put(session);
+      all.objectStore("heads").put({ id: session.id, title: session.name, created: 1, changed: 1 });
+    }
+    all.oncomplete = () => done();
+    all.onabort = () => fail(all.error);
   };
 })"""
 
@@ -66,3 +80,63 @@ async def test_a_session_whose_answer_comes_is_copied_as_it_is_now(page: Page, s
     await expect(page.get_by_text("The page was left")).to_have_count(0)
     await listed(page).get_by_role("button", name=re.compile("^Count [^(]")).click()
     await expect(page.get_by_text("writing ...")).to_be_visible()
+
+
+async def test_more_sessions_than_300_are_made_in_no_way(page: Page, site: Site):
+    await enter(page, site)
+    await say(page, "Go")
+    await expect(page.get_by_text("Hello from afar.")).to_be_visible()
+    await page.get_by_role("button", name="Share").click()
+    link = await page.get_by_label("Link", exact=True).input_value()
+    await page.evaluate(FILL, 299)
+    await page.reload()
+    await expect(listed(page)).to_have_count(300)
+    await expect(page.get_by_text("300 kept in this browser only")).to_be_visible()
+    full = page.get_by_text("300 sessions are kept at most: delete some first")
+
+    async def told() -> None:
+        await expect(full).to_be_visible()
+        await expect(listed(page)).to_have_count(300)
+        await page.get_by_role("button", name="Close", exact=True).click()
+        await expect(full).to_have_count(0)
+
+    await choose(page, "Duplicate")
+    await told()
+    await more(page, 2, "Branch into a session")
+    await told()
+    await page.get_by_role("button", name="New session", exact=True).click()
+    await told()
+    await page.goto(link)
+    await told()
+    await page.goto("about:blank")
+    await page.goto(link)
+    await told()
+    await page.goto(f"{site.url}/playground?modelId={SEEING}")
+    await told()
+    await expect(text(page, 1)).to_have_value("Go")
+    (heads, _) = await page.evaluate(STORED)
+    assert len(heads) == 300
+    await choose(page, "Delete")
+    await page.get_by_role("button", name="Undo").click()
+    await expect(listed(page)).to_have_count(300)
+    await choose(page, "Delete")
+    await page.get_by_role("button", name="New session", exact=True).click()
+    await expect(messages(page)).to_have_count(0)
+    await expect(full).to_have_count(0)
+
+
+async def test_the_list_tells_what_of_it_is_kept(page: Page, site: Site):
+    await enter(page, site)
+    kept = page.get_by_role("complementary", name="Sessions").locator("> p")
+    await expect(listed(page)).to_have_count(1)
+    await expect(listed(page)).to_contain_text("not kept yet")
+    await say(page, "Go")
+    await expect(kept).to_have_text("1 kept in this browser only.")
+    await expect(listed(page)).not_to_contain_text("not kept yet")
+    await page.keyboard.press("Alt+n")
+    await expect(listed(page)).to_have_count(2)
+    await expect(kept).to_have_text("1 kept in this browser only.")
+    await expect(listed(page).first).to_contain_text("not kept yet")
+    await page.get_by_label("Message", exact=True).fill("What")
+    await expect(kept).to_have_text("2 kept in this browser only.")
+    await expect(listed(page).first).not_to_contain_text("not kept yet")

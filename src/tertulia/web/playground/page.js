@@ -19,6 +19,7 @@ import { blank, copyChat, MOST_CHATS, newChat, newSession, title } from "/assets
 import { flush, list, listen, load, MOST, recall, remember, rescue, save, saveAll } from "/assets/playground/store.js";
 
 const CURRENT = "tertulia-session";
+const FULL = `${MOST} sessions are kept at most: delete some first.`;
 const WIDE = matchMedia("(min-width: 1000px)");
 
 /** What all parts of the page call each other by. */
@@ -174,11 +175,20 @@ function close(chat) {
   });
 }
 
-/** Show `session`, which is new; it is kept from now on if there is anything in it. */
+/** Show `session`, which is new; it is kept from now on if there is anything in it. False if there is no room. */
 async function open(session) {
+  if (await crowded()) return false;
   if (!blank(session)) await saveAll(session, title(session));
   show(session);
   app.sessions.draw();
+  return true;
+}
+
+/** Whether one more session has no room here; that is said, then. */
+async function crowded() {
+  if ((await list()).length < MOST) return false;
+  trouble(FULL);
+  return true;
 }
 
 function show(session) {
@@ -219,11 +229,8 @@ async function renew() {
 
 /** A new session with the models that are chosen now. */
 async function fresh() {
-  if ((await list()).length >= MOST) return trouble(`${MOST} sessions are kept: delete some first.`);
   const chats = app.session.chats.slice(0, 1).map(({ model, provider }) => newChat(model, provider));
-  await open(newSession(chats));
-  app.composer.focus();
-  return undefined;
+  if (await open(newSession(chats))) app.composer.focus();
 }
 
 /** Go to another session: this one is being deleted. */
@@ -251,6 +258,7 @@ function trouble(message, kind = "warn") {
 async function followed() {
   try {
     const session = await linked();
+    if (session && (await crowded())) return null;
     if (session) {
       await saveAll(session, title(session));
       trouble("This session came by a link. Nothing of it was sent: look it through before you run it.", "");
@@ -265,10 +273,10 @@ async function followed() {
 }
 
 /** A session with the model that the address names, or null. It goes on naming it until something else is here. */
-function wished() {
+async function wished() {
   const query = new URLSearchParams(location.search);
   const model = query.get("modelId");
-  asked = model ? newSession([newChat(model, query.get("provider") ?? "")]) : null;
+  asked = model && !(await crowded()) ? newSession([newChat(model, query.get("provider") ?? "")]) : null;
   return asked;
 }
 
@@ -285,7 +293,7 @@ async function begin() {
   addEventListener("focus", renew);
   await rescue();
   const last = recall("sessionStorage", CURRENT) ?? (await list())[0]?.id;
-  const session = (await followed()) ?? wished() ?? (last && (await load(last)));
+  const session = (await followed()) ?? (await wished()) ?? (last && (await load(last)));
   if (session) show(session);
   app.sessions.draw();
 }

@@ -7,7 +7,7 @@ import { menu } from "/assets/playground/menu.js";
 import { offer } from "/assets/playground/notes.js";
 import { press } from "/assets/playground/press.js";
 import { running, stopAll } from "/assets/playground/run.js";
-import { copySession, title } from "/assets/playground/state.js";
+import { blank, copySession, title } from "/assets/playground/state.js";
 import { drop, list, load, MOST, saveAll } from "/assets/playground/store.js";
 
 const LARGEST = 64 << 20;
@@ -15,6 +15,7 @@ const LARGEST = 64 << 20;
 /** The list; what is done without naming a session is done with the one that `app` shows. */
 export class Sessions {
   #items = h("ul", { class: "list" });
+  #others = 0; // how many are kept beside the one that is shown
   #count = h("p", { class: "faint small" });
 
   constructor(app) {
@@ -35,14 +36,24 @@ export class Sessions {
     const { session } = this.app;
     const kept = heads.some(({ id }) => id === session.id);
     const here = kept ? [] : [{ id: session.id, title: title(session), changed: Date.now() }];
+    this.#others = heads.length - kept;
     fill(this.#items, [...here, ...heads].map((head) => this.#item(head)));
-    this.#count.textContent = `${heads.length || "They are"} kept in this browser only.`;
+    this.#tell(kept || !blank(session)); // which is written in a moment
+  }
+
+  /** How many are kept: the one that is shown only once there is something in it. */
+  #tell(kept) {
+    const since = this.#items.querySelector(".current .since");
+    if (since && !kept) since.textContent = "not kept yet";
+    else if (since?.textContent === "not kept yet") since.textContent = age(0);
+    this.#count.textContent = `${this.#others + kept || "They are"} kept in this browser only.`;
   }
 
   /** The session that is shown is called something else now. */
   entitle() {
     const place = this.#items.querySelector(".current .title");
     if (place) place.textContent = title(this.app.session);
+    if (place && !blank(this.app.session)) this.#tell(true);
   }
 
   async duplicate(id) {
@@ -80,7 +91,7 @@ export class Sessions {
     return h("li", { class: current ? "current" : "" },
       h("button", { type: "button", class: "quiet open", "aria-current": current ? "true" : null, on: open },
         h("span", { class: "title" }, called),
-        h("span", { class: "faint small" }, age((Date.now() - changed) / 1000))),
+        h("span", { class: "since faint small" }, age((Date.now() - changed) / 1000))),
       menu(`More for ${called}`, () => [
         { label: "Duplicate", icon: "copy", act: () => this.duplicate(id) },
         { label: "Export", icon: "up", act: () => this.exportOne(id) },
