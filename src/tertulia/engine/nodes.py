@@ -50,7 +50,8 @@ def _constant(array: NDArray[np.uint8], bits: int) -> Node:
         return op.constant(array)
     flat = array.reshape(-1)
     packed = flat[0::2] | (flat[1::2] << 4)
-    return op.constant(ov.Tensor(packed, ov.Shape(list(array.shape)), ov.Type.u4))
+    tensor = ov.Tensor(packed, ov.Shape(list(array.shape)), ov.Type.u4)
+    return op.constant(tensor, shared_memory=False)  # shared, it would be read after ``packed`` is gone
 
 
 def linear(x: Node, value: Weight, bias: Weight | None = None) -> Node:
