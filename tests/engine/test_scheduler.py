@@ -391,10 +391,10 @@ def test_passes_that_something_else_held_up_hardly_change_the_pace() -> None:
     for _ in range(50):
         pace.learn(passed(1), 0.002)
     quiet = pace.spare(1)
-    assert quiet == pytest.approx(0.006)
+    assert quiet == pytest.approx(0.004)
     for _ in range(20):
         pace.learn(passed(1), 0.030)
-    assert pace.spare(1) < 1.25 * quiet
+    assert pace.spare(1) < 1.1 * quiet
     for _ in range(30):
         pace.learn(passed(1), 0.002)
     assert pace.spare(1) == pytest.approx(quiet, rel=0.05)
@@ -403,9 +403,9 @@ def test_passes_that_something_else_held_up_hardly_change_the_pace() -> None:
 def test_answers_that_become_slower_for_good_are_allowed_for() -> None:
     pace = Pace()
     for seconds in (0.002, 0.004):
-        for _ in range(100):
+        for _ in range(300):
             pace.learn(passed(1), seconds)
-    assert pace.spare(1) > 0.010
+    assert pace.spare(1) > 0.007
 
 
 def test_without_a_budget_answers_go_on_and_prompts_keep_their_turns() -> None:

@@ -307,11 +307,11 @@ class Engine:
                 self._fail(EngineFault(f"the engine failed ({type(error).__name__}); the log says more"))
 
     async def _step(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A pass, and behind it pieces of a picture. Beside answers a pass reads of prompts or pieces follow it, in
-        turn, so that an answer waits for one of both."""
+        """A pass, and behind it pieces of a picture. The pass behind those reads of no prompt beside answers, so that
+        a token waits for one of both."""
         look = self._gallery.pick() if self._gallery else None
         answering = self._scheduler.answering
-        turn, self._turn = self._turn and look is not None and answering > 0, False
+        turn, self._turn = self._turn and answering > 0, False
         budget = self._pace.budget(answering, self._scheduler.beginning(self._pace.most))
         held = 0.0
         if self._gallery and self._pictures:
@@ -329,8 +329,9 @@ class Engine:
                 async with asyncio.timeout(held or None):
                     await self._wake.wait()
             return
-        if work is not None and work.answers and work.prefilled:
-            look, self._turn = None, True
+        if turn and self._scheduler.reading:
+            look = None
+        self._turn = look is not None
         computing = loop.run_in_executor(self._thread, self._model.forward, work.batch) if work else None
         seeing: asyncio.Future[None] | None = None
         if self._gallery and look:  # in the thread of the passes, while this one's tokens are told

@@ -36,7 +36,7 @@ FILES = 1024
 """Files of which it is known what picture is in them."""
 SMALL = 1 << 18
 """Bytes of a file that are hashed at once, in a fraction of a millisecond; more of them in a thread."""
-YIELDS = 5
+YIELDS = 10
 """How much less the thread that decodes is worth to the system than those that answer (see `nice`)."""
 PATIENCE = 30
 """Seconds that a picture waits for its turn, for either."""

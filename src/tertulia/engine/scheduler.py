@@ -107,6 +107,11 @@ class Scheduler:
         """How many sequences are past their prompt."""
         return sum(1 for sequence in self.running if sequence.answers)
 
+    @property
+    def reading(self) -> int:
+        """How many run whose prompt is being read."""
+        return len(self.running) - self.answering
+
     def beginning(self, most: int) -> int:
         """How many are about to begin: not past their prompt, of which at most ``most`` tokens are left to read."""
         return sum(1 for sequence in self.waiting if sequence.pending <= most) + sum(
@@ -318,7 +323,7 @@ class Pace:
 
     def spare(self, answering: int) -> float:
         """Seconds for which other work may hold up so many answers; with none of them, whoever comes next."""
-        return (self._stretch - 1) * self._alone(answering) if answering else IDLE
+        return (self._stretch / 2) * self._alone(answering) if answering else IDLE
 
     def learn(self, done: Pass, seconds: float) -> None:
         read, answers = done.prefilled, done.answers
@@ -328,7 +333,7 @@ class Pace:
         else:
             size = answers.bit_length()
             known = self._quiet.get(size, seconds)
-            self._quiet[size] = known + min(0.1 * (seconds - known), 0.01 * known)
+            self._quiet[size] = known + min(0.1 * (seconds - known), 0.003 * known)
 
     def _alone(self, answering: int) -> float:
         """Seconds that a pass of so many answers takes, as far as known: from passes of about as many."""
