@@ -1,5 +1,6 @@
 """Every encoding against `gguf.dequantize`."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import gguf
@@ -137,6 +138,28 @@ def test_rows_can_be_put_in_another_order() -> None:
     found = decoded("Q4_1", encoded("Q4_1"))
     order = np.array([3, 1, 0, 5, 4, 2])
     np.testing.assert_array_equal(found.rows(order).floats(), found.floats()[order])
+
+
+@pytest.mark.parametrize("name", [*EXACT, *AFFINE, "Q6_K"])
+def test_some_rows_at_a_time_are_decoded_as_all_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = decoded(name, encoded(name))
+    monkeypatch.setattr(weights, "_SLAB", 4 * COLUMNS)
+    found = decoded(name, encoded(name))
+    for part in ("codes", "zero", "scale"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(whole, part))
+    assert found.bits == whole.bits
+
+
+@pytest.mark.parametrize("kind", ["quantised", "Q4_K"])
+def test_decoding_takes_little_more_memory_than_what_comes_of_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_SLAB", 1 << 16)
+    numbers = np.ones((1024, 1024), np.uint16) if kind == "quantised" else np.ones((1024, 1024 * 144 // 256), np.uint8)
+    data = memoryview(numbers.tobytes())
+    tracemalloc.start()
+    found = quantise(numbers) if kind == "quantised" else decode(kind, (1024, 1024), data)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(found, Codes) and most < 4 * found.codes.nbytes
 
 
 floats = npst.arrays(

@@ -19,7 +19,7 @@ from tertulia import gguf
 from tertulia.catalog.facts import CODED, SEEING
 from tertulia.engine.names import naming, sees
 from tertulia.engine.vision import Vision, read_vision
-from tertulia.engine.weights import Codes, Floats, Weight, bfloat16, decode, quantise
+from tertulia.engine.weights import FLOATS, Array, Codes, Weight, decode, floats, quantise
 from tertulia.errors import StoreError
 
 FAMILIES = ("llama", "qwen2")
@@ -241,11 +241,10 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
         found = tensors.get(spelt(name))
         if found is None:
             return None
-        value = found()
-        if value.ndim > 2:
-            return value.reshape(len(value), -1)
-        coded = weights == "int8" and value.ndim == 2 and (kind in CODED or not sees(name))
-        return quantise(value) if coded else value
+        if found.ndim > 2:
+            return floats(found).reshape(len(found), -1)
+        coded = weights == "int8" and found.ndim == 2 and (kind in CODED or not sees(name))
+        return quantise(found) if coded else floats(found)
 
     generation = _json(folder / "generation_config.json")
     tokens = _json(folder / "tokenizer_config.json")
@@ -301,31 +300,24 @@ def _template(folder: Path, tokens: dict[str, Any], name: str) -> str:
     return template if name == "default" else ""
 
 
-_READERS: dict[str, Callable[[memoryview], Floats]] = {
-    "F32": lambda data: np.frombuffer(data, np.float32),
-    "F16": lambda data: np.frombuffer(data, np.float16).astype(np.float32),
-    "BF16": bfloat16,
-}
-
-
-def _tensors(path: Path) -> list[tuple[str, Callable[[], Floats]]]:
-    """Name and reader of every tensor of a safetensors file: eight bytes of length, JSON, then the bytes as they are.
-    The safetensors package gives no bfloat16 to numpy."""
+def _tensors(path: Path) -> list[tuple[str, Array]]:
+    """Name and numbers of every tensor of a safetensors file, where they are in it: eight bytes of length, JSON, then
+    the bytes as they are. The safetensors package gives no bfloat16 to numpy."""
     mapped: Any = np.memmap(path, np.uint8, "r")
     view = memoryview(mapped)
     (length,) = struct.unpack_from("<Q", view)
     header: dict[str, Any] = json.loads(bytes(view[8 : 8 + length]))
 
-    def reader(entry: dict[str, Any]) -> Callable[[], Floats]:
+    def numbers(entry: dict[str, Any]) -> Array:
         begin, end = entry["data_offsets"]
         data = view[8 + length + begin : 8 + length + end]
-        return lambda: _READERS[entry["dtype"]](data).reshape(entry["shape"])
+        return np.frombuffer(data, FLOATS[entry["dtype"]]).reshape(entry["shape"])
 
     found = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    odd = sorted({entry["dtype"] for entry in found.values()} - set(_READERS))
+    odd = sorted({entry["dtype"] for entry in found.values()} - set(FLOATS))
     if odd:
         raise StoreError(f"{path.name} holds {', '.join(odd)} tensors; F32, F16 and BF16 can be read")
-    return [(name, reader(entry)) for name, entry in found.items()]
+    return [(name, numbers(entry)) for name, entry in found.items()]
 
 
 def _sections(config: dict[str, Any], head_size: int) -> tuple[int, ...]:

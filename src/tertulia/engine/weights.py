@@ -5,6 +5,7 @@ Every encoding that a file may hold becomes ``(codes - zero) * scale``. Offsets 
 bits) that brings its zero point nearest to a whole number. Layouts after ggml-common.h.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,22 +42,33 @@ class Codes:
 
 
 Weight = Codes | Floats
+_SLAB = 1 << 22
+"""Weights that are decoded or rounded at a time: on the way they take up to 16 bytes each."""
 
 
-def quantise(values: Floats, size: int = 32) -> Codes:
-    """Round a float matrix [rows, columns] to eight bits, in groups of ``size`` columns (of all, where they don't
-    divide)."""
-    rows, columns = values.shape
+def quantise(values: Array, size: int = 32) -> Codes:
+    """Round a matrix [rows, columns] of numbers as in :func:`floats` to eight bits, in groups of ``size`` columns (of
+    all, where they don't divide)."""
+    columns = values.shape[1]
     if columns % size:
         size = columns
-    codes, zero, scale = _round(values.reshape(rows, columns // size, size))
-    return Codes(codes, zero, scale)
+    return _slabs(lambda some: Codes(*_round(floats(some).reshape(len(some), -1, size))), values, columns)
+
+
+def _slabs(make: Callable[[Array], Codes], raw: Array, columns: int) -> Codes:
+    """What ``make`` makes of the rows of ``raw``, each of so many columns, some rows at a time."""
+    step = max(_SLAB // columns, 1)
+    whole = stack([make(raw[begin : begin + step]) for begin in range(0, len(raw), step)])
+    assert whole is not None
+    return whole
 
 
 def stack(parts: list[Codes]) -> Codes | None:
     """Matrices of equal columns on one another; None unless their groups and bits are the same."""
     if len({(part.codes.shape[1:], part.bits) for part in parts}) != 1:
         return None
+    if len(parts) == 1:
+        return parts[0]
     return Codes(
         np.concatenate([part.codes for part in parts]),
         np.concatenate([part.zero for part in parts]),
@@ -67,21 +79,25 @@ def stack(parts: list[Codes]) -> Codes | None:
 
 def decode(type_name: str, shape: tuple[int, ...], data: memoryview) -> Weight:
     """The weight that a GGUF tensor of ``type_name`` holds: floats as they are, the quantised ones as Codes."""
-    if type_name in _FLOATS:
-        return _FLOATS[type_name](data).reshape(shape)
+    if type_name in FLOATS:
+        return floats(np.frombuffer(data, FLOATS[type_name]).reshape(shape))
     block = np.frombuffer(data, np.uint8).reshape(shape[0], -1, _BLOCK_BYTES[type_name])
-    return _DECODERS[type_name](block)
+    return _slabs(_DECODERS[type_name], block, math.prod(shape[1:]))
 
 
-def bfloat16(data: memoryview) -> Floats:
-    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+FLOATS = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+"""Kinds of floats that files hold, and as what numpy reads them."""
 
 
-_FLOATS: dict[str, Callable[[memoryview], Floats]] = {
-    "F32": lambda data: np.frombuffer(data, np.float32),
-    "F16": lambda data: np.frombuffer(data, np.float16).astype(np.float32),
-    "BF16": bfloat16,
-}
+def floats(raw: Array) -> Floats:
+    """Numbers of float32, of float16, or of bfloat16 (which numpy takes for uint16)."""
+    if raw.dtype != np.uint16:
+        return raw.astype(np.float32, copy=False)
+    wide = raw.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
+
+
 _BLOCK_BYTES = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "Q8_0": 34, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210}
 
 
