@@ -1,14 +1,16 @@
 // Sessions from outside, out of a file or a link: whatever is in them is looked at before it is taken.
 
-import { show } from "/assets/shared/json.js";
+import { isObject, show } from "/assets/shared/json.js";
 import { FIELDS } from "/assets/playground/fields.js";
-import { MOST_CHATS, newId, ROLES, textOf } from "/assets/playground/state.js";
+import { readAnswer } from "/assets/playground/given.js";
+import { MOST_CHATS, newId, ROLES } from "/assets/playground/state.js";
 
 const MESSAGES = 2000;
 const PLAIN = ["text", "image_url"];
 const FORMS = ["tools", "tool_choice", "tool_prompt", "parallel_tool_calls", "response_format", "extra"];
 const SETTINGS = new Set([...FIELDS.map((field) => field.inside ?? field.name), ...FORMS]);
 const DEEPEST = 200; // levels of lists and objects in settings
+const KINDS = new Map(FIELDS.filter((field) => !field.inside).map((field) => [field.name, field.kind]));
 
 /**
  * Sessions of what was read from JSON: a session, a list of them, or {sessions: [...]}, under new ids. Raises Error
@@ -53,25 +55,55 @@ function readChat(plain, at) {
   };
 }
 
-/** Settings are judged as those that are written here. What the panel doesn't show has no place among them. */
+/**
+ * Settings are judged as those that are written here: what is of another kind is text that is at fault. What the panel
+ * doesn't show has no place among them.
+ */
 function readSettings(plain, at) {
   const { extra = "", ...rest } = object(plain, `${at}: "settings"`);
   const other = Object.keys(rest).find((name) => !SETTINGS.has(name));
   if (other !== undefined) throw new Error(`${at}: ${show(other)} is no setting`);
   if (deep(rest, DEEPEST)) throw new Error(`${at}: "settings" are nested too deeply`);
   for (const one of [rest.stop ?? []].flat()) string(one, `${at}: "stop" of "settings"`);
-  return { stream: true, ...rest, ...(string(extra, `${at}: "extra" of "settings"`) ? { extra } : {}) };
+  const kept = Object.entries(rest).filter(([, value]) => value !== undefined && value !== null);
+  const read = Object.fromEntries(kept.map(([name, value]) => [name, (PARTED[name] ?? single)(value, KINDS.get(name))]));
+  return { stream: true, ...read, ...(string(extra, `${at}: "extra" of "settings"`) ? { extra } : {}) };
 }
+
+/** What a setting that is one value can be: any object is its text. */
+function single(value, kind) {
+  if (kind === "names" && Array.isArray(value)) return value.map((one) => single(one));
+  return typeof value === "object" && !["bias", "lines"].includes(kind) ? show(value) : value;
+}
+
+/** The fields `names` of `value` as single ones, where it is an object and has them. */
+function parted(value, names) {
+  if (!isObject(value)) return value;
+  const read = names.filter((name) => Object.hasOwn(value, name)).map((name) => [name, single(value[name] ?? "")]);
+  return { ...value, ...Object.fromEntries(read) };
+}
+
+const PARTED = {
+  tools: (value) => (Array.isArray(value) ? value : single(value)),
+  tool_choice: (value) => (typeof value.function?.name === "string" ? value : single(value)),
+  stream_options: (value) => parted(value, ["include_usage"]),
+  response_format(value) {
+    if (!isObject(value?.json_schema)) return parted(value, ["type"]);
+    const inner = parted(value.json_schema, ["name", "description", "strict"]);
+    return { ...parted(value, ["type"]), json_schema: inner };
+  },
+};
 
 function readMessage(plain, at) {
   object(plain, at);
   if (!ROLES.includes(plain.role)) throw new Error(`${at}: "role" is none of ${ROLES.join(", ")}`);
   const message = { id: newId(), role: plain.role, content: readContent(plain.content ?? "", at) };
-  for (const name of ["name", "tool_call_id", "reasoning"]) {
+  const answers = plain.role === "assistant";
+  for (const name of ["name", answers && "reasoning", plain.role === "tool" && "tool_call_id"].filter(Boolean)) {
     if (plain[name] !== undefined && plain[name] !== null) message[name] = string(plain[name], `${at}: "${name}"`);
   }
-  if (plain.tool_calls?.length) message.tool_calls = readCalls(plain.tool_calls, at);
-  if (plain.answer) message.answer = readAnswer(plain.answer, message);
+  if (answers && plain.tool_calls?.length) message.tool_calls = readCalls(plain.tool_calls, at);
+  if (answers) message.answer = readAnswer(plain.answer, message);
   return message;
 }
 
@@ -109,27 +141,6 @@ function readCalls(calls, at) {
       },
     };
   });
-}
-
-/** Of an answer that came elsewhere only what can be shown: its figures, and the texts that the message has itself. */
-function readAnswer(plain, message) {
-  if (typeof plain !== "object" || !Array.isArray(plain.choices)) return undefined;
-  const { choices: _, usage, model, provider, started, first, ended, finish } = plain;
-  const kept = {};
-  const keep = (values, fits) => {
-    for (const [name, value] of Object.entries(values)) if (fits(value)) kept[name] = value;
-  };
-  keep({ started, first, ended }, (one) => Number.isFinite(one) && one > 0);
-  keep({ model, provider, finish }, (one) => typeof one === "string");
-  keep({ usage }, (one) => one && typeof one === "object" && Number.isFinite(one.completion_tokens));
-  return answerOf(message, kept);
-}
-
-/** An answer that holds what `message` does: how text is shown as an answer that no server sent just now. */
-export function answerOf(message, more = {}) {
-  const { reasoning = "", tool_calls: calls = [] } = message;
-  const choice = { index: 0, content: textOf(message), reasoning, tool_calls: calls, refusal: "", logprobs: [] };
-  return { choices: [{ ...choice, finish_reason: null }], ended: 1, ...more };
 }
 
 function object(value, at) {

@@ -232,7 +232,7 @@ function toolFault(tool, path, names) {
   if (tool.type !== "function") return `${path}.type must be "function", not ${show(tool.type)}`;
   if (!isObject(tool.function)) return `${path}.function must be an object with a name and parameters`;
   const { name, description, parameters, strict } = tool.function;
-  if (!/^[\w.-]{1,64}$/.test(name ?? "")) {
+  if (typeof name !== "string" || !/^[\w.-]{1,64}$/.test(name)) {
     return `${path}.function.name must be 1 to 64 letters, digits, _, - or ., not ${show(name)}`;
   }
   if (names.has(name)) return `${path}.function.name: ${show(name)} is another tool's name, too`;
@@ -262,10 +262,20 @@ function formatFault(format) {
   if (!isObject(format)) return "must be an object with a type";
   if (format.type === "text" || format.type === "json_object") return "";
   if (format.type !== "json_schema") return ""; // another server's own: it will say
-  const { name, schema } = format.json_schema ?? {};
-  if (!/^[\w-]{1,64}$/.test(name ?? "")) return "json_schema.name must be 1 to 64 letters, digits, _ or -";
+  const { name, description = "", strict = null, schema } = format.json_schema ?? {};
+  if (typeof name !== "string" || !/^[\w-]{1,64}$/.test(name)) {
+    return "json_schema.name must be 1 to 64 letters, digits, _ or -";
+  }
+  if (typeof description !== "string") return "json_schema.description must be text";
+  if (strict !== null && typeof strict !== "boolean") return "json_schema.strict must be true or false";
   if (typeof schema === "string") return parseObject(schema).problem ?? "";
   return schemaProblem(schema);
+}
+
+function optionsFault(options) {
+  if (!isObject(options)) return "must be an object";
+  const { include_usage: usage = true } = options;
+  return typeof usage === "boolean" ? "" : "include_usage must be on or off";
 }
 
 /** Everything that is wrong with `settings`: `[{field, message}]`. */
@@ -277,7 +287,7 @@ export function faults(settings) {
     else if (name === "tool_choice") add(name, choiceFault(value, settings.tools));
     else if (name === "response_format") add(name, formatFault(value));
     else if (name === "extra") add(name, String(value).trim() ? parseObject(String(value)).problem : "");
-    else if (name === "stream_options") add(name, isObject(value) ? "" : "must be an object");
+    else if (name === "stream_options") add(name, optionsFault(value));
     else if (name === "tool_prompt") add(name, typeof value === "string" ? "" : "must be text");
     else if (name === "parallel_tool_calls") add(name, typeof value === "boolean" ? "" : "must be on or off");
     else if (KNOWN.has(name)) add(name, fault(KNOWN.get(name), value));

@@ -18,10 +18,13 @@ function turn(now) {
   const until = performance.now() + TURN;
   const slow = now - last > SLOW;
   last = now;
-  for (const draw of [...waiting]) {
-    waiting.delete(draw);
-    if (draw(until) === false) waiting.add(draw); // behind the others
-    if (slow || performance.now() > until) break;
+  try {
+    for (const draw of [...waiting]) {
+      waiting.delete(draw);
+      if (draw(until) === false) waiting.add(draw); // behind the others
+      if (slow || performance.now() > until) break;
+    }
+  } finally {
+    if (waiting.size) asked = requestAnimationFrame(turn); // whatever one of them raised
   }
-  if (waiting.size) asked = requestAnimationFrame(turn);
 }

@@ -3,7 +3,7 @@
 import { copy, fill, h, tool } from "/assets/shared/dom.js";
 import { answerView } from "/assets/playground/answer.js";
 import { area } from "/assets/playground/area.js";
-import { answerOf } from "/assets/playground/check.js";
+import { answerOf } from "/assets/playground/given.js";
 import { askAddress, chooseFiles, readFiles, receive, thumbs } from "/assets/playground/images.js";
 import { menu } from "/assets/playground/menu.js";
 import { press } from "/assets/playground/press.js";
@@ -80,7 +80,9 @@ export class MessageView {
       this.acts.drawn();
       this.draw();
     });
-    return [this.message.cut && h("p", { class: "notice small" }, CUT), element];
+    const { cut, name } = this.message;
+    const named = name !== undefined && this.#line("Name", "name");
+    return [cut && h("p", { class: "notice small" }, CUT), named, element, this.#thumbs()];
   }
 
   #buttons(answered) {
@@ -172,7 +174,6 @@ export class MessageView {
   /** What of it can be edited. */
   #fields() {
     const { message } = this;
-    const remove = (part) => this.#setParts(partsOf(message).filter((one) => one !== part));
     return [
       message.role === "tool" && this.#line("Call", "tool_call_id"),
       (message.role === "tool" || message.name !== undefined) && this.#line("Name", "name"),
@@ -180,10 +181,15 @@ export class MessageView {
         "aria-label": `Text of message ${this.#number}`, placeholder: HINTS[message.role],
         spellcheck: message.role !== "tool",
       }),
-      thumbs(partsOf(message), remove),
+      this.#thumbs(),
       message.tool_calls?.length ? this.#calls() : null,
       this.#editing && h("div", { class: "row end" }, press("Done", () => this.#done())),
     ];
+  }
+
+  #thumbs() {
+    const remove = (part) => this.#setParts(partsOf(this.message).filter((one) => one !== part));
+    return thumbs(partsOf(this.message), remove);
   }
 
   #write(text) {

@@ -1,6 +1,7 @@
 // A chat as the body of a request.
 
 import { faults } from "/assets/playground/fields.js";
+import { failed } from "/assets/playground/state.js";
 import { isObject, parseObject } from "/assets/shared/json.js";
 
 const FIELDS = ["role", "content", "name", "tool_calls", "tool_call_id"]; // of a message, those that travel
@@ -43,6 +44,7 @@ function spoken(chat, upto) {
   let kept = chat.messages;
   if (typeof upto === "number") kept = kept.slice(0, upto);
   else if (upto !== undefined) kept = kept.slice(0, kept.findIndex((message) => message.id === upto) + 1);
+  kept = kept.filter((message) => !failed(message));
   const thinks = kept.findLastIndex((message) => message.role === "user");
   const sent = kept.map((message, place) => plain(message, place > thinks));
   return chat.system?.trim() ? [{ role: "system", content: chat.system }, ...sent] : sent;

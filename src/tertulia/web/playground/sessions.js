@@ -7,7 +7,7 @@ import { menu } from "/assets/playground/menu.js";
 import { offer } from "/assets/playground/notes.js";
 import { press } from "/assets/playground/press.js";
 import { running, stopAll } from "/assets/playground/run.js";
-import { blank, copySession, title } from "/assets/playground/state.js";
+import { awaited, blank, copySession, title } from "/assets/playground/state.js";
 import { drop, list, load, MOST, saveAll } from "/assets/playground/store.js";
 
 const LARGEST = 64 << 20;
@@ -121,7 +121,7 @@ export class Sessions {
       await this.app.openId(read[0].id);
       say(read.length === 1 ? "Imported" : `${read.length} sessions imported`);
     } catch (error) {
-      this.app.trouble(`${file.name} is not imported: ${error.message}.`);
+      this.app.trouble(`${file.name} is not imported: ${error.message.replace(/\.$/, "")}.`);
     }
   }
 }
@@ -145,7 +145,8 @@ function download(sessions, name) {
 
 function outside(session) {
   const brief = (message) => ({ ...message, answer: figures(message.answer) });
-  return { ...session, chats: session.chats.map((chat) => ({ ...chat, messages: chat.messages.map(brief) })) };
+  const said = ({ messages }) => messages.filter((message) => !awaited(message)).map(brief);
+  return { ...session, chats: session.chats.map((chat) => ({ ...chat, messages: said(chat) })) };
 }
 
 function figures(answer) {

@@ -3,7 +3,7 @@
 import { copy, h } from "/assets/shared/dom.js";
 import { readSessions } from "/assets/playground/check.js";
 import { press } from "/assets/playground/press.js";
-import { title } from "/assets/playground/state.js";
+import { awaited, failed, title } from "/assets/playground/state.js";
 
 const MARK = "#share=";
 const LONGEST = 100_000; // characters of a link; more is cut off on many of its ways
@@ -15,11 +15,12 @@ const LARGEST = 8 << 20; // bytes that a link may unfold to
 
 /** What a link holds of `session`: prompts, models and settings, no answer's figures and no key. */
 function plain(session) {
+  const says = (message) => !failed(message) && !awaited(message);
   const said = (message) => Object.fromEntries(FIELDS.map((field) => [field, message[field]]));
   return {
     name: title(session),
     chats: session.chats.map(({ model, provider, system, messages, settings }) => ({
-      model, provider, system, settings, messages: messages.map(said),
+      model, provider, system, settings, messages: messages.filter(says).map(said),
     })),
   };
 }
@@ -41,8 +42,13 @@ export async function linked() {
     const unpacked = await through(packed, new DecompressionStream("deflate-raw"), LARGEST);
     return readSessions(JSON.parse(new TextDecoder().decode(unpacked)))[0];
   } catch (error) {
-    throw new Error(`This link can't be opened: ${error.message || "a part of it is missing"}.`);
+    throw new Error(`This link can't be opened: ${reason(error)}.`);
   }
+}
+
+function reason(error) {
+  if (error instanceof SyntaxError) return "it is not JSON";
+  return error.constructor === Error ? error.message : "a part of it is missing"; // what browsers say of it is no help
 }
 
 async function through(data, stream, most = Infinity) {

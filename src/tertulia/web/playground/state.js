@@ -72,7 +72,8 @@ export function blank(session) {
 /** A conversation with everything in it, up to the message `last` where one is given, under new ids. */
 export function copyChat(chat, last = null) {
   const end = last ? chat.messages.indexOf(last) + 1 : chat.messages.length;
-  const copy = structuredClone({ ...chat, id: newId(), messages: chat.messages.slice(0, end) });
+  const messages = chat.messages.slice(0, end).filter((message) => !awaited(message));
+  const copy = structuredClone({ ...chat, id: newId(), messages });
   for (const message of copy.messages) {
     message.id = newId();
     if (message.pending) message.answer.ended ||= performance.now(); // no more will come of it here
@@ -85,10 +86,18 @@ export function copySession(session) {
   return { ...newSession(session.chats.map((chat) => copyChat(chat)), `${title(session)} (copy)`) };
 }
 
-/** Whether an answer came to nothing: it failed before it said anything. */
+/** Whether an answer came to nothing: it failed, or the page was left, before it said anything. */
 export function failed(message) {
-  return message.role === "assistant" && Boolean(message.answer?.error) && !message.content
-    && !message.tool_calls?.length;
+  return (Boolean(message.answer?.error) || Boolean(message.cut)) && wordless(message);
+}
+
+/** Whether an answer has been asked for and has not begun. */
+export function awaited(message) {
+  return Boolean(message.pending) && wordless(message);
+}
+
+function wordless({ role, content, tool_calls: calls }) {
+  return role === "assistant" && !content && !calls?.length;
 }
 
 /** Take the answers off the end that came to nothing: they are no part of the conversation. */

@@ -1,7 +1,7 @@
 // The tools on offer: functions as JSON, with examples to begin with, and which of them may be called.
 
 import { h } from "/assets/shared/dom.js";
-import { parse } from "/assets/shared/json.js";
+import { parse, show } from "/assets/shared/json.js";
 import { field, select, textarea, written } from "/assets/playground/control.js";
 
 const object = (properties, required = Object.keys(properties)) => ({ type: "object", properties, required });
@@ -85,7 +85,8 @@ function choiceField({ settings, set, lack }) {
     value.startsWith("=") ? { type: "function", function: { name: value.slice(1) } } : value || undefined;
   const now = () => {
     const { tool_choice: choice } = settings;
-    return typeof choice === "object" && choice !== null ? `=${choice.function?.name}` : (choice ?? "");
+    if (typeof choice?.function?.name === "string") return `=${choice.function.name}`;
+    return typeof choice === "string" ? choice : choice === undefined ? "" : show(choice);
   };
   const control = select([], "", (value) => set("tool_choice", read(value)));
   const draw = () => {
