@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import calls, fair, form, gateway, genai, http, masks, reading, schemas, start, table
+from bench import calls, fair, form, gateway, genai, http, masks, pictures, reading, schemas, start, table
 from bench.worker import ROOT
 from tertulia import __version__, config
 from tertulia.catalog import catalog
@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "schemas": schemas.run,
     "calls": calls.run,
     "masks": masks.run,
+    "pictures": pictures.run,
     "start": start.run,
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench import prompts
 from bench.table import Row
-from bench.worker import Worker
+from bench.worker import Answer, Worker
 
 STREAMS = (1, 4, 8)
 WORDS = 3960
@@ -27,8 +27,9 @@ def run(folder: Path, rounds: int) -> list[Row]:
     return rows
 
 
-def _turn(ours: Worker, count: int) -> dict[str, float]:
-    answer = ours.ask(do="beside", texts=prompts.short(count), long=prompts.long(WORDS), most=4000)
+def gaps(answer: Answer) -> tuple[list[float], list[float]]:
+    """The gaps between tokens, in ms, in quiet and while something else was read: of what a worker tells of running
+    answers."""
     quiet: list[float] = []
     busy: list[float] = []
     together = max(times[0] for times in answer["times"])
@@ -38,6 +39,12 @@ def _turn(ours: Worker, count: int) -> dict[str, float]:
                 busy.append(1e3 * (after - before))
             elif before >= together:
                 quiet.append(1e3 * (after - before))
+    return quiet, busy
+
+
+def _turn(ours: Worker, count: int) -> dict[str, float]:
+    answer = ours.ask(do="beside", texts=prompts.short(count), asked=[(prompts.long(WORDS), "")], most=4000)
+    quiet, busy = gaps(answer)
     usual, late = float(np.median(quiet)), float(np.percentile(busy, 99))
     return {
         "prompt tokens": answer["read"],

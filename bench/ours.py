@@ -16,7 +16,7 @@ from tertulia.engine import grammar
 from tertulia.engine.engine import Engine
 from tertulia.engine.grammar import Walk
 from tertulia.errors import BadRequest
-from tertulia.types import ChatRequest, Message
+from tertulia.types import ChatRequest, Image, ImageUrl, Message, Text
 
 QUIET = 1.5
 """Seconds for which running answers are watched before and after something disturbs them."""
@@ -46,11 +46,14 @@ class Watched(Walk):
         return tokens
 
 
-async def stream(engine: Engine, text: str, most: int, times: list[float], schema: Any = None) -> dict[str, Any]:
+async def stream(
+    engine: Engine, text: str, most: int, times: list[float], schema: Any = None, picture: str = ""
+) -> dict[str, Any]:
     """One greedy answer of ``most`` tokens, or one that fits ``schema``: its text, its tokens, and in ``times`` when
-    each piece came."""
+    each piece came. ``picture`` is the URL of one that the question is about."""
+    content = [Image(ImageUrl(picture)), Text(text)] if picture else text
     request = ChatRequest(
-        messages=[Message(role="user", content=text)],
+        messages=[Message(role="user", content=content)],
         temperature=0,
         max_tokens=most,
         ignore_eos=schema is None,
@@ -74,13 +77,17 @@ async def stream(engine: Engine, text: str, most: int, times: list[float], schem
     }
 
 
-async def chats(engine: Engine, texts: list[str], most: int | list[int], schema: Any = None) -> dict[str, Any]:
-    """Answer ``texts`` at once, each with ``most`` tokens or with its own number of them."""
+async def chats(
+    engine: Engine, texts: list[str], most: int | list[int], schema: Any = None, pictures: list[str] | None = None
+) -> dict[str, Any]:
+    """Answer ``texts`` at once, each with ``most`` tokens or with its own number of them, about a picture each where
+    there are ``pictures``."""
     bounds = most if isinstance(most, list) else [most] * len(texts)
+    shown = pictures or [""] * len(texts)
     before, started = worker.cpu(), time.perf_counter()
     FORCED.clear()
     answers = await asyncio.gather(
-        *(stream(engine, text, bound, [], schema) for text, bound in zip(texts, bounds, strict=True))
+        *(stream(engine, text, bound, [], schema, one) for text, bound, one in zip(texts, bounds, shown, strict=True))
     )
     spent, wall = worker.cpu() - before, time.perf_counter() - started
     return {
@@ -164,21 +171,24 @@ def _watch(engine: Engine) -> None:
     engine._model.forward, engine._allowed = run, mask  # type: ignore[method-assign]
 
 
-async def beside(engine: Engine, texts: list[str], long: str, most: int) -> dict[str, Any]:
-    """Answer ``texts`` and, when all are under way, read ``long``: when each token came, and when the reading was."""
+async def beside(
+    engine: Engine, texts: list[str], asked: list[tuple[str, str]], most: int, quiet: float = QUIET
+) -> dict[str, Any]:
+    """Answer ``texts`` and, when all are under way, read what is ``asked`` at once, each a text and a picture's URL or
+    nothing: when each token came, and when the reading was."""
     times: list[list[float]] = [[] for _ in texts]
     running = [asyncio.create_task(stream(engine, text, most, came)) for text, came in zip(texts, times, strict=True)]
     while not all(times):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
-    await asyncio.sleep(QUIET)
+    await asyncio.sleep(quiet)
     begun = time.perf_counter()
-    reader = await stream(engine, long, 1, [])
+    readers = await asyncio.gather(*(stream(engine, text, 1, [], picture=picture) for text, picture in asked))
     ended = time.perf_counter()
-    await asyncio.sleep(QUIET)
+    await asyncio.sleep(quiet)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
-    return {"begun": begun, "ended": ended, "read": reader["prompt"], "times": times}
+    return {"begun": begun, "ended": ended, "read": sum(one["prompt"] for one in readers), "times": times}
 
 
 def main() -> None:

@@ -26,9 +26,10 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin
+        assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
         self._process.wait(30)
+        self._process.stdout.close()
 
     def ask(self, **question: Any) -> Answer:
         assert self._process.stdin
@@ -36,9 +37,12 @@ class Worker:
         self._process.stdin.flush()
         return self._read()
 
-    def chats(self, texts: list[str], most: int | list[int], schema: Any = None) -> Answer:
-        """For the worker ``ours``: answer ``texts`` at once, ``most`` tokens each, or in the form of ``schema``."""
-        return self.ask(do="chats", texts=texts, most=most, schema=schema)
+    def chats(
+        self, texts: list[str], most: int | list[int], schema: Any = None, pictures: list[str] | None = None
+    ) -> Answer:
+        """For the worker ``ours``: answer ``texts`` at once, ``most`` tokens each, or in the form of ``schema``; about
+        ``pictures``, one each."""
+        return self.ask(do="chats", texts=texts, most=most, schema=schema, pictures=pictures)
 
     def _read(self) -> Answer:
         assert self._process.stdout
