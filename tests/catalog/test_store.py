@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -17,6 +18,7 @@ from tertulia.catalog import files, local, manifest, memory
 from tertulia.catalog.manifest import File
 from tertulia.catalog.progress import Progress
 from tertulia.catalog.store import Store
+from tertulia.catalog.tensors import Held
 from tertulia.errors import StoreError
 
 
@@ -245,6 +247,11 @@ def sighted(folder: Path, name: str = "smolvlm") -> manifest.Installed:
     return structs.replace(manifest.write(folder, f"tiny/{name}", "a test", files), quantization="F32")
 
 
+def in_matrices(tensors: dict[str, np.ndarray], part: str = "") -> int:
+    """The weights of the matrices whose names hold ``part``."""
+    return sum(tensor.size for name, tensor in tensors.items() if part in name and tensor.ndim > 1)
+
+
 class TestMemory:
     def test_too_little_is_told_in_numbers(self, store: Store, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model = store.pull(str(mine))
@@ -267,26 +274,45 @@ class TestMemory:
         model = sighted(tmp_path)
         parts = seeing.tensors("smolvlm").items()
         eyes = sum(tensor.size for name, tensor in parts if not name.startswith("model.text_model"))
-        text = model.bytes - 4 * eyes
         needed = memory.estimate(model, kv=0, weights="f32")
-        assert abs(needed - (300 << 20) - text - 11 * eyes) < 100 and eyes > 100_000
+        assert needed == in_matrices(seeing.tensors("smolvlm"), "text_model") * 8 + 11 * eyes + (300 << 20)
         assert memory.estimate(model, kv=1000, seen=500) == memory.estimate(model, kv=0) + 1500
 
     @pytest.mark.parametrize("name", seeing.QWEN)
     def test_a_large_tower_counts_at_eight_bits(self, tmp_path: Path, name: str) -> None:
         model = sighted(tmp_path, name)
-        eyes = sum(tensor.size for key, tensor in seeing.tensors(name).items() if "visual" in key)
-        text = model.bytes - 4 * eyes
-        needed = memory.estimate(model, kv=0)
-        assert abs(needed - (300 << 20) - text * 8.75 / 32 - 3.3 * eyes) < 5000 < eyes
-        assert memory.estimate(model, kv=0, weights="f32") > needed + 3 * text / 4 + 7 * eyes
+        tensors = seeing.tensors(name)
+        eyes = sum(tensor.size for key, tensor in tensors.items() if "visual" in key)
+        text = in_matrices({key: tensor for key, tensor in tensors.items() if "visual" not in key}) * 2.54
+        if "lm_head.weight" in tensors:
+            text -= tensors["model.embed_tokens.weight"].size * 1.38
+        assert abs(memory.estimate(model, kv=0) - (300 << 20) - text - 3.3 * eyes) < 10
+
+    @pytest.mark.parametrize(
+        ("kind", "each"), [("Q4_0", 1.31), ("Q8_0", 2.54), ("Q4_K", 2.54), ("F16", 8), ("BF16", 8)]
+    )
+    def test_gguf_files_count_as_they_are_loaded(self, store: Store, mine: Path, kind: str, each: float) -> None:
+        held = Held(multiplied={kind: 1_000_000}, looked_up={})
+        model = structs.replace(store.pull(str(mine)), held=held)
+        assert memory.estimate(model, kv=0) == 1_000_000 * each + (300 << 20)
+
+    def test_an_embedding_that_is_only_looked_up_counts_once(self, store: Store, mine: Path) -> None:
+        both, one = Held({"Q8_0": 2_000_000}), Held({"Q8_0": 1_000_000}, {"Q8_0": 1_000_000})
+        model = store.pull(str(mine))
+        needed = [memory.estimate(structs.replace(model, held=held), kv=0) for held in (both, one)]
+        assert needed[0] - needed[1] == 1_380_000
+
+    def test_a_model_of_an_older_manifest_is_counted_by_its_file(self, store: Store, mine: Path) -> None:
+        model = store.pull(str(mine))
+        assert model.held.multiplied
+        assert memory.estimate(structs.replace(model, held=Held()), kv=0) == memory.estimate(model, kv=0)
 
     def test_a_model_that_only_reads_keeps_nothing_of_pictures(self, store: Store, mine: Path) -> None:
         model = store.pull(str(mine))
         assert memory.estimate(model, kv=0, seen=1 << 30) == memory.estimate(model, kv=0)
 
-    def test_files_that_say_nothing_of_themselves_are_counted_as_text(self, tmp_path: Path) -> None:
-        model = sighted(tmp_path)
+    def test_files_that_say_nothing_of_themselves_count_by_their_size(self, tmp_path: Path) -> None:
+        model = structs.replace(sighted(tmp_path), held=Held())
         (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
         assert memory.estimate(model, kv=0, weights="f32") == model.bytes + (300 << 20)
 

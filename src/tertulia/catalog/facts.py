@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from tertulia import gguf
+from tertulia.catalog import tensors
 from tertulia.catalog.choose import label
 from tertulia.errors import StoreError
 
@@ -25,7 +26,8 @@ CODED = frozenset({"qwen2_5_vl"})
 
 
 class Facts(Struct, frozen=True):
-    """``template`` and ``tokenizer`` are ``gguf``, the file they are in, or ``none``; ``context`` 0 is unknown."""
+    """``template`` and ``tokenizer`` are ``gguf``, the file they are in, or ``none``; ``context`` 0 is unknown;
+    ``held`` counts the weights."""
 
     format: str
     quantization: str
@@ -33,6 +35,7 @@ class Facts(Struct, frozen=True):
     context: int
     template: str
     tokenizer: str
+    held: tensors.Held
 
 
 def read(folder: Path, names: list[str]) -> Facts:
@@ -57,6 +60,7 @@ def _from_gguf(path: Path) -> Facts:
         context=_count(says.get(f"{architecture}.context_length")),
         template="gguf" if says.get("tokenizer.chat_template") else "none",
         tokenizer="gguf" if "tokenizer.ggml.tokens" in says else "none",
+        held=tensors.of_gguf(file),
     )
 
 
@@ -72,6 +76,7 @@ def _from_config(folder: Path, names: list[str]) -> Facts:
         context=_count(config.get("max_position_embeddings")) or _text_context(config),
         template=_template(folder, names),
         tokenizer="tokenizer.json" if "tokenizer.json" in names else "none",
+        held=tensors.read([folder / name for name in names if name.endswith(".safetensors")]),
     )
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from tertulia.catalog import facts
 from tertulia.catalog.files import File
+from tertulia.catalog.tensors import Held
 
 _NAME = "manifest.json"
 _log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class _Manifest(Struct, frozen=True, kw_only=True):
     tokenizer: str
     created: int
     files: tuple[File, ...]
+    held: Held = Held()
     version: int = 1
 
 
@@ -36,7 +38,8 @@ class Installed(_Manifest, frozen=True, kw_only=True):
 
     ``sha256`` and ``bytes`` are those of the weights (of several files: the digest of a list of theirs, in name order),
     ``format`` is ``gguf`` or ``safetensors``, ``context`` is 0 where the files don't say, ``template`` and
-    ``tokenizer`` are ``gguf``, a file's name or ``none``, ``created`` is the Unix time of its pull.
+    ``tokenizer`` are ``gguf``, a file's name or ``none``, ``created`` is the Unix time of its pull. ``held`` counts the
+    weights; it counts none in models that were pulled before it was written down.
     """
 
     folder: Path
