@@ -1,5 +1,6 @@
 """What tests of the playground do again and again."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,13 @@ def asked(site: Site, number: int = -1) -> Any:
 def said(site: Site, number: int = -1) -> list[tuple[str, Any]]:
     """The messages of that, as pairs of role and content."""
     return [(one["role"], one.get("content")) for one in asked(site, number)["messages"]]
+
+
+def tasks(trace: bytes) -> list[tuple[float, float]]:
+    """The tasks of the page's main thread: milliseconds by the clock, and of the processor."""
+    events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
+    main = {
+        (e["pid"], e["tid"]) for e in events if e["name"] == "thread_name" and e["args"]["name"] == "CrRendererMain"
+    }
+    found = [e for e in events if e["name"].endswith("RunTask") and (e["pid"], e["tid"]) in main and "tdur" in e]
+    return [(task["dur"] / 1000, task["tdur"] / 1000) for task in found]

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from playwright.async_api import Dialog, Page, expect
+from playwright.async_api import Browser, Dialog, Page, expect
 
 from gateway import Site
 from upstream import DONE, finish, script, text, usage
-from web.playing import enter, messages, say
+from web.playing import enter, messages, say, tasks
 
 MARKUP = [
     "<script>globalThis.ran = 1; alert(1)</script>",
@@ -38,6 +38,9 @@ HUGE = {
     "empty lines": "\n" * 200_000 + "the end " * 100,
     "fences": "```\na\n```\n" * 5_000,
 }
+
+OVER = """(count) => !document.querySelector(".answer[aria-busy]")
+  && [...document.querySelectorAll(".figures")].filter((one) => one.textContent.includes("in all")).length === count"""
 
 
 def _pieces(whole: str, count: int) -> Any:
@@ -94,6 +97,30 @@ async def test_answers_of_monstrous_shape_leave_the_page_alive(page: Page, site:
         await expect(box).to_have_value("still here")
         await page.get_by_role("button", name="New session").first.click()  # these need not be sent on
         await expect(messages(page)).to_have_count(0)
+
+
+async def test_monstrous_answers_in_four_columns_make_no_long_task(page: Page, site: Site, browser: Browser):
+    turns = {
+        "raw HTML": "<div onclick='x'><p>some <b>raw</b> text</p></div>\n" * 3000,
+        "a line": "x" * 20_000 + "\n",
+        "10,000 items": "".join(f"- an *item* {place}\n" for place in range(10_000)),
+        "a line again": "x" * 20_000 + "\n",
+    }
+    await enter(page, site)
+    for _ in range(3):
+        await page.get_by_role("button", name="Compare").click()
+    for number, (name, said) in enumerate(turns.items(), 1):
+        site.upstream.scripts = [_pieces(said, 200)]
+        await page.get_by_label("Message", exact=True).fill("Go")
+        await browser.start_tracing(page=page, categories=["toplevel"])
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("li.message")).to_have_count(8 * number)  # to ask for roles makes a long task itself
+        # Who reads the beginning meanwhile is brought to the end by the next answer.
+        await page.locator(".scroller").evaluate_all("(all) => all.forEach((one) => one.scrollTo(0, 2000))")
+        await page.wait_for_function(OVER, arg=4 * number, polling=250)
+        longest = max(cpu for _, cpu in tasks(await browser.stop_tracing()))
+        print(f"{name}: longest task {longest:.0f} ms")
+        assert longest < 300, name
 
 
 async def test_a_hostile_answer_can_be_looked_at_as_it_came(page: Page, site: Site):

@@ -7,13 +7,12 @@ more time as it had less of the processor.
 
 import json
 from pathlib import Path
-from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
 from gateway import Site
 from upstream import DONE, Script, finish, script, text, usage
-from web.playing import column, enter, messages
+from web.playing import column, enter, messages, tasks
 
 TOKENS = 2000
 ROUNDS = 3  # a key also waits for the browser's other processes, which others on this machine may hold up
@@ -48,16 +47,6 @@ async def _type(page: Page) -> str:
     return written
 
 
-def _tasks(trace: bytes) -> list[tuple[float, float]]:
-    """The tasks of the page's main thread: milliseconds by the clock, and of the processor."""
-    events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
-    main = {
-        (e["pid"], e["tid"]) for e in events if e["name"] == "thread_name" and e["args"]["name"] == "CrRendererMain"
-    }
-    tasks = [e for e in events if e["name"].endswith("RunTask") and (e["pid"], e["tid"]) in main and "tdur" in e]
-    return [(task["dur"] / 1000, task["tdur"] / 1000) for task in tasks]
-
-
 async def _round(page: Page, browser: Browser) -> tuple[float, float]:
     """The longest task and the slowest key, in milliseconds, while four answers come and somebody writes."""
     await page.evaluate("() => { keys.length = 0 }")
@@ -66,10 +55,10 @@ async def _round(page: Page, browser: Browser) -> tuple[float, float]:
     await browser.start_tracing(page=page, categories=["toplevel"])
     await page.keyboard.press("Control+Enter")
     written = await _type(page)
-    tasks = _tasks(await browser.stop_tracing())
+    found = tasks(await browser.stop_tracing())
     await expect(page.get_by_label("Message", exact=True)).to_have_value(written)
-    longest = max(cpu for _, cpu in tasks)
-    stretched = max(1, sum(wall for wall, _ in tasks) / sum(cpu for _, cpu in tasks))
+    longest = max(cpu for _, cpu in found)
+    stretched = max(1, sum(wall for wall, _ in found) / sum(cpu for _, cpu in found))
     slowest = max(await page.evaluate("keys"), default=0)
     print(f"longest task {longest:.0f} ms, slowest key {slowest:.0f} ms (idle {idle:.0f}), clock x {stretched:.1f}")
     return longest, max(0, slowest - idle) / stretched
