@@ -172,9 +172,14 @@ async def local(config: Config, model: str) -> "Engine":
     installed = _store(config).find(model)
     if installed is None:
         raise StoreError(f"{model} is not installed; `tertulia pull {model}` fetches it")
-    memory.check_memory(installed, config.engine.kv, config.engine.weights, config.images.seen)
+    aside = memory.check_memory(installed, config.engine.kv, config.engine.weights, config.images.seen)
     return await Engine.load(
-        installed.folder, name=installed.id, digest=installed.sha256, settings=config.engine, images=config.images
+        installed.folder,
+        name=installed.id,
+        digest=installed.sha256,
+        settings=config.engine,
+        images=config.images,
+        aside=aside,
     )
 
 

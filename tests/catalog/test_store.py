@@ -8,17 +8,12 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from msgspec import structs
 
 import hub
-import seeing
-from tertulia.catalog import files, local, manifest, memory
-from tertulia.catalog.manifest import File
+from tertulia.catalog import files, local
 from tertulia.catalog.progress import Progress
 from tertulia.catalog.store import Store
-from tertulia.catalog.tensors import Held
 from tertulia.errors import StoreError
 
 
@@ -238,94 +233,6 @@ def test_a_folder_that_may_not_be_written(mine: Path, tmp_path: Path) -> None:
 def test_quick_where_there_is_nothing(tmp_path: Path) -> None:
     assert Store(tmp_path / "none").list() == []
     assert Store(tmp_path / "none").find("x") is None
-
-
-def sighted(folder: Path, name: str = "smolvlm") -> manifest.Installed:
-    """A tiny model that sees, in float32."""
-    seeing.write(name, folder)
-    files = tuple(File(path.name, "0" * 64, path.stat().st_size) for path in sorted(folder.iterdir()))
-    return structs.replace(manifest.write(folder, f"tiny/{name}", "a test", files), quantization="F32")
-
-
-def in_matrices(tensors: dict[str, np.ndarray], part: str = "") -> int:
-    """The weights of the matrices whose names hold ``part``."""
-    return sum(tensor.size for name, tensor in tensors.items() if part in name and tensor.ndim > 1)
-
-
-class TestMemory:
-    def test_too_little_is_told_in_numbers(self, store: Store, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        model = store.pull(str(mine))
-        monkeypatch.setattr(memory, "available", lambda: 500_000_000)
-        memory.check_memory(model, kv=0)
-        with pytest.raises(StoreError, match=r"about 1.4 GB of memory \(1.1 GB of it for the KV pool\) and 500 MB are"):
-            memory.check_memory(model, kv=1 << 30)
-
-    def test_a_pull_only_warns(self, store: Store, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(memory, "available", lambda: 1_000_000)
-        said: list[str] = []
-        assert store.pull(str(mine), progress=Progress(said.append))
-        assert said[0].startswith("beware: my-model.Q8_0 needs about 315 MB of memory and 1 MB are available")
-
-    def test_nobody_says(self, store: Store, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(memory, "available", lambda: None)
-        memory.check_memory(store.pull(str(mine)), kv=1 << 50)
-
-    def test_what_sees_counts_in_float32_and_so_does_what_was_seen(self, tmp_path: Path) -> None:
-        model = sighted(tmp_path)
-        parts = seeing.tensors("smolvlm").items()
-        eyes = sum(tensor.size for name, tensor in parts if not name.startswith("model.text_model"))
-        needed = memory.estimate(model, kv=0, weights="f32")
-        assert needed == in_matrices(seeing.tensors("smolvlm"), "text_model") * 8 + 11 * eyes + (300 << 20)
-        assert memory.estimate(model, kv=1000, seen=500) == memory.estimate(model, kv=0) + 1500
-
-    @pytest.mark.parametrize("name", seeing.QWEN)
-    def test_a_large_tower_counts_at_eight_bits(self, tmp_path: Path, name: str) -> None:
-        model = sighted(tmp_path, name)
-        tensors = seeing.tensors(name)
-        eyes = sum(tensor.size for key, tensor in tensors.items() if "visual" in key)
-        text = in_matrices({key: tensor for key, tensor in tensors.items() if "visual" not in key}) * 2.54
-        if "lm_head.weight" in tensors:
-            text -= tensors["model.embed_tokens.weight"].size * 1.38
-        assert abs(memory.estimate(model, kv=0) - (300 << 20) - text - 3.3 * eyes) < 10
-
-    @pytest.mark.parametrize(
-        ("kind", "each"), [("Q4_0", 1.31), ("Q8_0", 2.54), ("Q4_K", 2.54), ("F16", 8), ("BF16", 8)]
-    )
-    def test_gguf_files_count_as_they_are_loaded(self, store: Store, mine: Path, kind: str, each: float) -> None:
-        held = Held(multiplied={kind: 1_000_000}, looked_up={})
-        model = structs.replace(store.pull(str(mine)), held=held)
-        assert memory.estimate(model, kv=0) == 1_000_000 * each + (300 << 20)
-
-    def test_an_embedding_that_is_only_looked_up_counts_once(self, store: Store, mine: Path) -> None:
-        both, one = Held({"Q8_0": 2_000_000}), Held({"Q8_0": 1_000_000}, {"Q8_0": 1_000_000})
-        model = store.pull(str(mine))
-        needed = [memory.estimate(structs.replace(model, held=held), kv=0) for held in (both, one)]
-        assert needed[0] - needed[1] == 1_380_000
-
-    def test_a_model_of_an_older_manifest_is_counted_by_its_file(self, store: Store, mine: Path) -> None:
-        model = store.pull(str(mine))
-        assert model.held.multiplied
-        assert memory.estimate(structs.replace(model, held=Held()), kv=0) == memory.estimate(model, kv=0)
-
-    def test_a_model_that_only_reads_keeps_nothing_of_pictures(self, store: Store, mine: Path) -> None:
-        model = store.pull(str(mine))
-        assert memory.estimate(model, kv=0, seen=1 << 30) == memory.estimate(model, kv=0)
-
-    def test_files_that_say_nothing_of_themselves_count_by_their_size(self, tmp_path: Path) -> None:
-        model = structs.replace(sighted(tmp_path), held=Held())
-        (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
-        assert memory.estimate(model, kv=0, weights="f32") == model.bytes + (300 << 20)
-
-    def test_a_container_counts(self, tmp_path: Path) -> None:
-        (tmp_path / "memory.max").write_text("1000\n")
-        (tmp_path / "memory.current").write_text("900\n")
-        (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 300\n")
-        assert memory._container(tmp_path) == 400
-        (tmp_path / "memory.max").write_text("max\n")
-        assert memory._container(tmp_path) is None
-
-    def test_this_machine_says(self) -> None:
-        assert 0 < (memory.available() or 0) < 1 << 50
 
 
 def test_free_is_what_the_disk_has(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def taken():
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 def use(folder):
-    model = Model(open_checkpoint(Path(folder), sys.argv[1]), kv=1 << 20, threads=2, rounding=sys.argv[1] != "f32")
+    weights, aside = sys.argv[1], Path(folder) if sys.argv[2] == "aside" else None
+    checkpoint = open_checkpoint(Path(folder), weights)
+    model = Model(checkpoint, kv=1 << 20, threads=2, rounding=weights != "f32", aside=aside)
     whole = lambda *numbers: np.array(numbers, np.int32)
     for count in (32, 1):
         tokens, places = np.zeros(count, np.int64), np.arange(count, dtype=np.int64)
@@ -43,7 +45,7 @@ def use(folder):
     return model
 
 kept = []
-for folder in sys.argv[2:]:
+for folder in sys.argv[3:]:
     before = taken()
     kept.append(use(folder))
     print(taken() - before)
@@ -72,17 +74,21 @@ def write(folder: Path, inner: int) -> Path:
     return folder
 
 
-def told(folder: Path, weights: str) -> int:
+def told(folder: Path, weights: str, place: str) -> int:
     files = tuple(File(path.name, "0" * 64, path.stat().st_size) for path in sorted(folder.iterdir()))
-    return memory.estimate(manifest.write(folder, "a/model", "a test", files), kv=0, weights=weights)
+    model = manifest.write(folder, "a/model", "a test", files)
+    return memory.estimate(model, kv=0, weights=weights) - (memory.aside(model, weights) if place == "aside" else 0)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
-@pytest.mark.parametrize("weights", ["int8", "f32"])
-def test_a_wider_model_takes_as_much_more_as_is_told(tmp_path: Path, weights: str) -> None:
+@pytest.mark.parametrize(("weights", "place"), [("int8", "memory"), ("f32", "memory"), ("int8", "aside")])
+def test_a_wider_model_takes_as_much_more_as_is_told(
+    tmp_path: Path, weights: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_on_disk", lambda folder: True)
     narrow, wide = write(tmp_path / "narrow", 1024), write(tmp_path / "wide", 5120)
-    command = [sys.executable, "-c", MEASURE, weights, narrow, narrow, wide]
+    command = [sys.executable, "-c", MEASURE, weights, place, narrow, narrow, wide]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     _, less, more = map(int, done.stdout.split())
-    ratio = (more - less) / (told(wide, weights) - told(narrow, weights))
+    ratio = (more - less) / (told(wide, weights, place) - told(narrow, weights, place))
     assert 0.8 < ratio < 1.15

@@ -116,10 +116,18 @@ class Engine:
 
     @classmethod
     async def load(
-        cls, folder: Path, *, name: str, digest: str, settings: config.Engine, images: config.Images | None = None
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        digest: str,
+        settings: config.Engine,
+        images: config.Images | None = None,
+        aside: bool = False,
     ) -> "Engine":
         """Load the model in ``folder``, as ``name``; ``digest`` is its weights' hash, for the fingerprint. ``images``
-        are the bounds within which a model that sees loads pictures.
+        are the bounds within which a model that sees loads pictures. ``aside`` puts into files beside the model what
+        memory has no room for.
 
         Raises StoreError when the folder holds no model that can be built.
         """
@@ -132,6 +140,7 @@ class Engine:
             threads=settings.threads,
             rounding=settings.weights != "f32",
             exact=settings.exact,
+            aside=folder if aside else None,
         )
         eyes: tuple[Eye, config.Images] | None = None
         if checkpoint.vision:
@@ -139,8 +148,8 @@ class Engine:
             vision = checkpoint.vision.bounded(bounds.tokens)
             eyes = await asyncio.to_thread(open_eye, vision, checkpoint.weight, settings.threads), bounds
         engine = cls(name, digest, checkpoint, model, settings, eyes)
-        pool = model.blocks * model.block_bytes >> 20
-        log.info("%s loaded in %.1f s; KV pool of %d MiB", name, time.monotonic() - started, pool)
+        pool, where = model.blocks * model.block_bytes >> 20, ", weights in files" if aside else ""
+        log.info("%s loaded in %.1f s%s; KV pool of %d MiB", name, time.monotonic() - started, where, pool)
         return engine
 
     async def aclose(self) -> None:

@@ -6,6 +6,7 @@ The graph is built from tensors with public operations; the only private name is
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownVariableType]
 
+from tertulia.engine.attic import attic
 from tertulia.engine.batch import BLOCK, FEW, Batch, accompany, fill, pieces
 from tertulia.engine.checkpoint import Checkpoint, Shape
 from tertulia.engine.nodes import Node, entry, finish, linear, matrix, norm, op, present, reshape, transpose, turn
@@ -24,11 +26,19 @@ class Model:
 
     ``kv`` bounds the pool in bytes. Without ``rounding`` keys, values and activations stay in float32: slower, and as
     near to the file's weights as can be. With ``exact`` a token alone in a pass is computed as in company, where that
-    makes a difference: at a price.
+    makes a difference: at a price. With a folder ``aside`` most of what the first pass doesn't need again is put into
+    files there.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, kv: int, threads: int = 0, rounding: bool = True, exact: bool = False
+        self,
+        checkpoint: Checkpoint,
+        *,
+        kv: int,
+        threads: int = 0,
+        rounding: bool = True,
+        exact: bool = False,
+        aside: Path | None = None,
     ) -> None:
         self.shape = checkpoint.shape
         options: dict[str, Any] = {
@@ -39,7 +49,7 @@ class Model:
         }
         if not rounding:
             options |= {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
-        compiled = ov.Core().compile_model(_graph(checkpoint), "CPU", options)
+        compiled = ov.Core().compile_model(_graph(checkpoint, attic(aside)), "CPU", options)
         self._threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._request = compiled.create_infer_request()
         self._inputs: dict[str, NDArray[Any]] = {}
@@ -135,7 +145,7 @@ def _allocate(compiled: Any, request: Any, kv: int) -> list[Any]:
 # ---------------------------------------------------------------- the graph
 
 
-def _graph(checkpoint: Checkpoint) -> ov.Model:
+def _graph(checkpoint: Checkpoint, put: Callable[[Weight], Weight]) -> ov.Model:
     """The graph of a llama or qwen2 model: they differ by a bias on q, k and v, which is there or not."""
     shape, weight = checkpoint.shape, checkpoint.weight
     tokens = entry([-1], ov.Type.i64, "input_ids")
@@ -147,7 +157,7 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     longest = entry([], ov.Type.i32, "max_context_len")
     sampled = entry([-1], ov.Type.i64, "sampled_tokens_indices")
     caches: list[Node] = []
-    table = present(weight("embed"), "embed")
+    table = put(present(weight("embed"), "embed"))
     embed = matrix(table)
     rotary = _rotary(positions, shape)
     hidden = op.gather(embed, tokens, op.constant(0, ov.Type.i32))
@@ -158,10 +168,10 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     for layer in range(shape.layers):
 
         def part(name: str, layer: int = layer) -> Weight:
-            return present(weight(f"{layer}.{name}"), f"{layer}.{name}")
+            return put(present(weight(f"{layer}.{name}"), f"{layer}.{name}"))
 
         normed = norm(hidden, part("attention_norm"), shape.eps)
-        query, key, value = _projections(normed, weight, layer)
+        query, key, value = _projections(normed, weight, put, layer)
         pair = [entry([-1, -1, -1, -1], ov.Type.dynamic, f"{name}_cache.{layer}") for name in ("key", "value")]
         caches += pair
         query, key = _rotate(query, rotary, shape.heads, shape), _rotate(key, rotary, shape.kv_heads, shape)
@@ -173,7 +183,7 @@ def _graph(checkpoint: Checkpoint) -> ov.Model:
     rows = op.gather(hidden, sampled, op.constant(0, ov.Type.i32))
     rows = norm(rows, present(weight("norm"), "norm"), shape.eps)
     head = None if shape.tied else weight("head")
-    logits = op.matmul(rows, embed if head is None else matrix(head), False, True)
+    logits = op.matmul(rows, embed if head is None else matrix(put(head)), False, True)
     logits.output(0).set_names({"logits"})
     parameters = [tokens, positions, *paging, longest, sampled, *pictures, *caches]
     return finish([logits], parameters, checkpoint.shape.family)
@@ -184,7 +194,9 @@ FLOAT_QUERIES = 2
 wherever weights are codes, and what is wrong early is wrong in all that follows. Costs half a percent."""
 
 
-def _projections(x: Node, weight: Callable[[str], Weight | None], layer: int) -> list[Node]:
+def _projections(
+    x: Node, weight: Callable[[str], Weight | None], put: Callable[[Weight], Weight], layer: int
+) -> list[Node]:
     """Query, key and value: one multiplication for all whose codes are of one kind."""
     weights = [present(weight(f"{layer}.{name}"), f"{layer}.{name}") for name in "qkv"]
     biases = [weight(f"{layer}.{name}.bias") for name in "qkv"]
@@ -193,11 +205,11 @@ def _projections(x: Node, weight: Callable[[str], Weight | None], layer: int) ->
     coded = [each for each in weights if isinstance(each, Codes)]
     whole = stack(coded)
     if whole is None:
-        return [linear(x, each, bias) for each, bias in zip(weights, biases, strict=True)]
+        return [linear(x, put(each), bias) for each, bias in zip(weights, biases, strict=True)]
     first = len(weights) - len(coded)
-    apart = [linear(x, each, bias) for each, bias in zip(weights[:first], biases[:first], strict=True)]
+    apart = [linear(x, put(each), bias) for each, bias in zip(weights[:first], biases[:first], strict=True)]
     added = [bias for bias in biases[first:] if isinstance(bias, np.ndarray)]
-    y = linear(x, whole, np.concatenate(added) if added else None)
+    y = linear(x, put(whole), np.concatenate(added) if added else None)
     ends = np.cumsum([0, *(each.shape[0] for each in coded)])
     return apart + [_columns(y, begin, end) for begin, end in pairwise(ends)]
 

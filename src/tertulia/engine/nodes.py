@@ -38,16 +38,16 @@ def present(value: Weight | None, name: str) -> Weight:
 def matrix(value: Weight) -> Node:
     """A constant [rows, columns], decompressed by the plugin as it multiplies."""
     if not isinstance(value, Codes):
-        return op.constant(value)
+        return _constant(value)
     codes, zero = (_constant(array, value.bits) for array in (value.codes, value.zero))
     floats = op.subtract(op.convert(codes, "f32"), op.convert(zero, "f32"))
-    scaled = op.multiply(floats, op.constant(value.scale))
+    scaled = op.multiply(floats, _constant(value.scale))
     return reshape(scaled, *value.shape)
 
 
-def _constant(array: NDArray[np.uint8], bits: int) -> Node:
+def _constant(array: NDArray[Any], bits: int = 8) -> Node:
     if bits == 8:
-        return op.constant(array)
+        return op.constant(array, shared_memory=isinstance(array, np.memmap))
     flat = array.reshape(-1)
     packed = flat[0::2] | (flat[1::2] << 4)
     tensor = ov.Tensor(packed, ov.Shape(list(array.shape)), ov.Type.u4)
