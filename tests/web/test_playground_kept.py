@@ -5,7 +5,7 @@ import re
 from playwright.async_api import Page, expect
 
 from gateway import SEEING, Site
-from upstream import DONE, STALL, finish, script, usage
+from upstream import DONE, STALL, finish, script, stream, usage
 from upstream import text as piece
 from web.playing import choose, enter, listed, messages, more, say, text
 
@@ -140,3 +140,84 @@ async def test_the_list_tells_what_of_it_is_kept(page: Page, site: Site):
     await page.get_by_label("Message", exact=True).fill("What")
     await expect(kept).to_have_text("2 kept in this browser only.")
     await expect(listed(page).first).not_to_contain_text("not kept yet")
+
+
+async def _two(page: Page, site: Site) -> Page:
+    """Another tab with the session that ``page`` shows, which has one turn."""
+    await enter(page, site)
+    await say(page, "One")
+    await expect(page.get_by_text("Hello from afar.")).to_be_visible()
+    await page.wait_for_timeout(500)  # it is written a moment later
+    other = await page.context.new_page()
+    await enter(other, site)
+    await expect(messages(other)).to_have_count(2)
+    return other
+
+
+async def _both(page: Page, here: str, there: str, count: int = 4) -> None:
+    """After a reload there are both of two sessions, each with what was said in its tab."""
+    await page.reload()
+    await expect(listed(page)).to_have_count(2)
+    for name, words in (("One (other tab)", here), ("One", there)):
+        await listed(page).get_by_role("button", name=re.compile(f"^{re.escape(name)} ?(just|\\d)")).click()
+        await expect(page.get_by_label("Name of this session")).to_have_value(name if "(" in name else "")
+        await expect(messages(page)).to_have_count(count)
+        await expect(text(page, 3)).to_have_value(words)
+        await expect(page.locator(".answer")).to_have_count(count // 2)
+        await expect(page.get_by_text("Hello from afar.")).to_have_count(count // 2)
+
+
+async def test_of_two_tabs_that_go_on_with_one_session_both_are_kept(page: Page, site: Site):
+    other = await _two(page, site)
+    await say(other, "From there")
+    await expect(messages(other)).to_have_count(4)
+    await expect(other.get_by_text("Hello from afar.")).to_have_count(2)
+    await expect(page.get_by_text("Another tab changes this session")).to_be_visible()
+    await say(page, "From here")
+    await expect(page.get_by_text("Another tab went on with “One”")).to_be_visible()
+    await expect(page.get_by_label("Name of this session")).to_have_value("One (other tab)")
+    await expect(page.get_by_text("Hello from afar.")).to_have_count(2)
+    await expect(listed(page)).to_have_count(2)
+    await page.wait_for_timeout(500)
+    await _both(page, "From here", "From there")
+    await other.close()
+
+
+async def test_an_answer_that_comes_while_another_tab_goes_on_is_kept_beside_it(page: Page, site: Site):
+    other = await _two(page, site)
+    slow = script(piece("Hello", first=True), 1.2, piece(" from"), 1.2, piece(" afar."), finish(), usage(), DONE)
+    site.upstream.scripts = [slow, slow, stream("Hello", " from", " afar.")]
+    await say(page, "From here")
+    await expect(other.get_by_text("Another tab changes this session")).to_be_visible()
+    await other.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(messages(other)).not_to_have_count(2)
+    site.upstream.scripts = [stream("Hello", " from", " afar.")]
+    await say(other, "From there")
+    await expect(page.get_by_text("Another tab went on with “One”")).to_be_visible()
+    await expect(page.get_by_text("Hello from afar.")).to_have_count(2)
+    await page.wait_for_timeout(500)
+    await page.reload()
+    await expect(page.get_by_label("Name of this session")).to_have_value("One (other tab)")
+    await expect(page.get_by_text("Hello from afar.")).to_have_count(2)
+    await expect(text(page, 3)).to_have_value("From here")
+    await expect(other.get_by_text("Hello from afar.").last).to_be_visible()
+    await other.wait_for_timeout(500)
+    await other.reload()
+    await expect(messages(other).nth(-2).get_by_role("textbox")).to_have_value("From there")
+    await expect(other.get_by_label("Name of this session")).to_have_value("")
+    await expect(listed(other)).to_have_count(2)
+    await other.close()
+
+
+async def test_a_session_that_one_tab_changes_at_a_time_stays_one(page: Page, site: Site):
+    other = await _two(page, site)
+    for number, tab in enumerate((other, page, other), 2):
+        await tab.evaluate("dispatchEvent(new Event('focus'))")
+        await expect(messages(tab)).to_have_count(2 * number - 2)
+        await say(tab, f"Turn {number}")
+        await expect(messages(tab)).to_have_count(2 * number)
+        await expect(tab.get_by_text("Hello from afar.")).to_have_count(number)
+        await tab.wait_for_timeout(500)
+    await expect(listed(page)).to_have_count(1)
+    await expect(listed(other)).to_have_count(1)
+    await other.close()

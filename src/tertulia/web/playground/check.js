@@ -66,8 +66,9 @@ function readSettings(plain, at) {
   if (deep(rest, DEEPEST)) throw new Error(`${at}: "settings" are nested too deeply`);
   for (const one of [rest.stop ?? []].flat()) string(one, `${at}: "stop" of "settings"`);
   const kept = Object.entries(rest).filter(([, value]) => value !== undefined && value !== null);
-  const read = Object.fromEntries(kept.map(([name, value]) => [name, (PARTED[name] ?? single)(value, KINDS.get(name))]));
-  return { stream: true, ...read, ...(string(extra, `${at}: "extra" of "settings"`) ? { extra } : {}) };
+  const read = kept.map(([name, value]) => [name, (PARTED[name] ?? single)(value, KINDS.get(name))]);
+  const more = string(extra, `${at}: "extra" of "settings"`) ? { extra } : {};
+  return { stream: true, ...Object.fromEntries(read), ...more };
 }
 
 /** What a setting that is one value can be: any object is its text. */

@@ -52,14 +52,14 @@ export class Column {
   /** Show all messages as they are now. */
   draw() {
     const { messages } = this.chat;
-    for (const [id, view] of this.#views) {
-      if (messages.includes(view.message)) continue;
+    for (const [message, view] of this.#views) {
+      if (messages.includes(message)) continue;
       view.element.remove();
-      this.#views.delete(id);
+      this.#views.delete(message);
     }
     messages.forEach((message, place) => {
-      if (!this.#views.has(message.id)) this.#views.set(message.id, new MessageView(message, this.acts));
-      const view = this.#views.get(message.id);
+      if (!this.#views.has(message)) this.#views.set(message, new MessageView(message, this.acts));
+      const view = this.#views.get(message);
       const there = this.#list.children[place] ?? null;
       if (there !== view.element) this.#list.insertBefore(view.element, there);
       view.place(place + 1);
@@ -70,14 +70,14 @@ export class Column {
 
   /** The answer in `message` got on. */
   progress(message) {
-    this.#views.get(message.id)?.update();
+    this.#views.get(message)?.update();
   }
 
   /** The answer in `message` has begun or is over. */
   turned(message) {
     fill(this.#trouble);
     this.draw();
-    this.#views.get(message.id)?.draw();
+    this.#views.get(message)?.draw();
     if (message.pending) this.#follow();
   }
 
@@ -95,7 +95,7 @@ export class Column {
   }
 
   focus(message) {
-    (this.#views.get(message.id) ?? this.scroller).focus();
+    (this.#views.get(message) ?? this.scroller).focus();
   }
 
   /** Say why nothing was sent; [] takes it away. */

@@ -5,8 +5,8 @@ const LITTLE = 1; // pixels that are no move: places are rounded
 
 /**
  * Keep the end of `inner` in sight, which `scroller` scrolls, while `live()` is true and until somebody does something
- * in it after that, as what comes last is drawn later. Who scrolls back is left where he is until he is at the end again.
- * Gives a function to begin with: it goes to the end.
+ * in it after that, as what comes last is drawn later. Who scrolls back is left where he is until he is at the end
+ * again. Gives a function to begin with: it goes to the end.
  */
 export function follow(scroller, inner, live) {
   let [stuck, on] = [true, false];
@@ -22,8 +22,8 @@ export function follow(scroller, inner, live) {
   const moved = () => {
     const before = { top, most };
     look();
-    // What grows or shrinks moves the place, too: no more than by as much.
-    if (top < before.top + Math.min(0, most - before.most) - LITTLE) stuck = false;
+    // What grows or shrinks moves either the place or the end. Who scrolls back moves away from the end.
+    if (top !== before.top && most - top > before.most - before.top + LITTLE) stuck = false;
     else if (top > before.top && most - top < NEAR) stuck = true;
   };
   const grown = () => {

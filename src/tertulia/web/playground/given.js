@@ -8,7 +8,10 @@ const count = (value) => Number.isFinite(value) && value >= 0;
 const time = (value) => Number.isFinite(value) && value > 0;
 const COUNTS = { prompt_tokens: count, completion_tokens: count, total_tokens: count, cost: count };
 const USAGE = { ...COUNTS, estimated: (value) => value === true };
-const DETAILS = { completion_tokens_details: { reasoning_tokens: count }, prompt_tokens_details: { cached_tokens: count } };
+const DETAILS = {
+  completion_tokens_details: { reasoning_tokens: count },
+  prompt_tokens_details: { cached_tokens: count },
+};
 const ERROR = { message: text, type: text, code: text, param: text, requestId: text, status: count, retryAfter: count };
 const HEAD = { started: time, first: time, ended: time, model: text, provider: text, finish: text };
 

@@ -15,7 +15,7 @@ import { running, stop, stopAll } from "/assets/playground/run.js";
 import { Sender } from "/assets/playground/send.js";
 import { Sessions } from "/assets/playground/sessions.js";
 import { linked, share } from "/assets/playground/share.js";
-import { blank, copyChat, MOST_CHATS, newChat, newSession, title } from "/assets/playground/state.js";
+import { blank, copyChat, MOST_CHATS, newChat, newSession, reborn, title } from "/assets/playground/state.js";
 import { flush, list, listen, load, MOST, recall, remember, rescue, save, saveAll } from "/assets/playground/store.js";
 
 const CURRENT = "tertulia-session";
@@ -218,11 +218,28 @@ function elsewhere(id) {
   app.sessions.draw();
   if (id !== app.session.id) return;
   stale = true;
-  if (document.hasFocus()) trouble("Another tab changes this session, too: what is done last is kept.");
+  if (document.hasFocus()) trouble("Another tab changes this session, too: where both go on, both are kept.");
+}
+
+/** Another tab went on with `session`, which was changed here as well: what is here becomes one of its own. */
+async function parted(session) {
+  const called = title(session);
+  reborn(session, `${called} (other tab)`);
+  if (session === app.session) {
+    stale = false;
+    remember("sessionStorage", CURRENT, session.id);
+    name.value = session.name;
+    entitle();
+    trouble(`Another tab went on with “${called}”. What is here is kept beside it, as “${session.name}”.`);
+  }
+  await saveAll(session, title(session));
+  app.sessions.draw();
 }
 
 async function renew() {
   if (!stale || running().some(({ session }) => session === app.session)) return;
+  await flush();
+  if (!stale) return;
   const session = await load(app.session.id);
   if (session && stale) show(session);
 }
@@ -289,7 +306,7 @@ async function begin() {
   listen((message) => {
     if (message || full) trouble(message);
     full = Boolean(message);
-  }, elsewhere);
+  }, elsewhere, parted);
   addEventListener("focus", renew);
   await rescue();
   const last = recall("sessionStorage", CURRENT) ?? (await list())[0]?.id;

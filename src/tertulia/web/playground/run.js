@@ -9,7 +9,7 @@ const BETWEEN = 1000; // milliseconds from one writing of an answer to the next
 const runs = new Map();
 
 export function busy(chat) {
-  return runs.has(chat.id);
+  return runs.has(chat);
 }
 
 export function running() {
@@ -18,7 +18,7 @@ export function running() {
 
 /** End the answer of `chat` at once, if there is one on its way; what came is kept. */
 export function stop(chat) {
-  const run = runs.get(chat.id);
+  const run = runs.get(chat);
   if (!run) return;
   run.controller.abort();
   close(run, new DOMException("stopped", "AbortError"));
@@ -49,7 +49,7 @@ export function start(session, chat, heard, going = null) {
   delete message.edited;
   if (!going) chat.messages.push(message);
   const run = { session, chat, message, heard, controller: new AbortController(), going: Boolean(going) };
-  runs.set(chat.id, run);
+  runs.set(chat, run);
   heard("begun", message);
   receive(run, asked);
   return [];
@@ -90,7 +90,7 @@ function close(run, error = null) {
   if (error) fold(message.answer, { kind: "error", error, at: performance.now() });
   take(message);
   delete message.pending;
-  runs.delete(chat.id);
+  runs.delete(chat);
   if (message.answer.finish === "stopped" && !message.answer.choices.length && !run.going) {
     chat.messages = chat.messages.filter((one) => one !== message);
   } else if (chat.messages.includes(message)) saveAnswer(session, message);

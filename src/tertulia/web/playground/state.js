@@ -82,6 +82,12 @@ export function copyChat(chat, last = null) {
   return copy;
 }
 
+/** Have `session` be another one from now on, called `name`: it and its messages get new ids. */
+export function reborn(session, name) {
+  Object.assign(session, { id: newId(), name, created: Date.now() });
+  for (const message of session.chats.flatMap((chat) => chat.messages)) message.id = newId();
+}
+
 export function copySession(session) {
   return { ...newSession(session.chats.map((chat) => copyChat(chat)), `${title(session)} (copy)`) };
 }

@@ -13,7 +13,9 @@ export const MOST = 300;
 let opening = null;
 let tell = () => {};
 let timer = 0;
+let part = () => {};
 const pending = new Map();
+const known = new Map(); // by id, of what is kept: when it was changed, as far as this tab knows
 const writing = new Set();
 const channel = "BroadcastChannel" in window ? new BroadcastChannel(NAME) : null;
 
@@ -36,11 +38,12 @@ export function remember(kind, key, value) {
 }
 
 /**
- * Be told of trouble with the storage (`trouble(message)`, "" when it is over) and of a session that another tab
- * changed (`changed(id)`).
+ * Be told of trouble with the storage (`trouble(message)`, "" when it is over), of a session that another tab changed
+ * (`changed(id)`), and of one that is not written as another tab did so meanwhile (`parted(session)`).
  */
-export function listen(trouble, changed) {
+export function listen(trouble, changed, parted) {
   tell = trouble;
+  part = parted;
   channel?.addEventListener("message", ({ data }) => changed(data));
   addEventListener("pagehide", leave);
   document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && flush());
@@ -87,6 +90,7 @@ export async function load(id) {
   try {
     const session = await within("readonly", (transaction) => transaction.objectStore("sessions").get(id));
     if (!session) return null;
+    known.set(id, session.changed);
     const answers = await within("readonly", (transaction) => answersOf(transaction).index("session").getAll(id));
     const byId = new Map(answers.map((one) => [one.id, one.answer]));
     const messages = session.chats.flatMap((chat) => chat.messages);
@@ -129,7 +133,7 @@ export async function flush() {
   if (!entries.length) return;
   entries.forEach((entry) => writing.add(entry));
   await attempt(entries.map(({ session }) => session.id), (transaction) => {
-    for (const { session, called } of entries) put(transaction, light(session), called);
+    for (const { session, called } of entries) put(transaction, session, called);
   });
   entries.forEach((entry) => writing.delete(entry));
 }
@@ -145,7 +149,7 @@ export async function saveAll(session, called) {
   const entry = { session, called };
   writing.add(entry);
   await attempt(session.id, (transaction) => {
-    put(transaction, light(session), called);
+    put(transaction, session, called);
     const answers = answersOf(transaction);
     for (const message of session.chats.flatMap((chat) => chat.messages)) {
       if (message.answer && !message.pending) answers.put(kept(session, message));
@@ -196,10 +200,22 @@ function answersOf(transaction) {
   return transaction.objectStore("answers");
 }
 
+/** Write `session`; not where another tab wrote it since it was read or written here: its turns would be lost. */
 function put(transaction, session, called) {
-  const { id, created, changed } = session;
-  transaction.objectStore("sessions").put(session);
+  const plain = light(session);
+  const there = transaction.objectStore("heads").get(plain.id);
+  there.onsuccess = () => {
+    if (session.id !== plain.id) return; // it is another's by now, and is written as that
+    if (there.result && there.result.changed !== known.get(plain.id)) part(session);
+    else write(transaction, plain, called);
+  };
+}
+
+function write(transaction, plain, called) {
+  const { id, created, changed } = plain;
+  transaction.objectStore("sessions").put(plain);
   transaction.objectStore("heads").put({ id, title: called, created, changed });
+  transaction.addEventListener("complete", () => known.set(id, changed));
 }
 
 /** Without the answers: they are kept by themselves, once each, as they are much larger than what is edited. */
@@ -237,7 +253,7 @@ async function newer(session, called) {
   await attempt(session.id, (transaction) => {
     const there = transaction.objectStore("sessions").get(session.id);
     there.onsuccess = () => {
-      if (!there.result || there.result.changed <= session.changed) put(transaction, session, called);
+      if (!there.result || there.result.changed <= session.changed) write(transaction, session, called);
     };
   });
 }
