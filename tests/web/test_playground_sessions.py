@@ -230,6 +230,22 @@ async def test_an_answer_goes_on_while_another_session_is_looked_at(page: Page, 
     await expect(page.get_by_role("button", name=f"Model: {MODEL}")).to_be_visible()
 
 
+async def test_what_is_typed_right_after_alt_n_is_the_new_sessions(page: Page, site: Site):
+    await enter(page, site)
+    await say(page, "One")
+    await expect(page.get_by_text("Hello from afar.")).to_be_visible()
+    shown = await page.evaluate(
+        """() => {
+          dispatchEvent(new KeyboardEvent("keydown", { key: "n", code: "KeyN", altKey: true, bubbles: true }));
+          document.dispatchEvent(new KeyboardEvent("keydown", { key: "n", code: "KeyN", altKey: true, bubbles: true }));
+          return document.querySelectorAll("li.message").length; // before anything else has had its turn
+        }"""
+    )
+    assert shown == 0
+    await page.keyboard.type("Two")
+    await expect(page.get_by_label("Message", exact=True)).to_have_value("Two")
+
+
 async def test_what_another_tab_did_is_seen_when_one_comes_back(page: Page, site: Site):
     await enter(page, site)
     await say(page, "One")

@@ -244,10 +244,12 @@ async function renew() {
   if (session && stale) show(session);
 }
 
-/** A new session with the models that are chosen now. */
-async function fresh() {
-  const chats = app.session.chats.slice(0, 1).map(({ model, provider }) => newChat(model, provider));
-  if (await open(newSession(chats))) app.composer.focus();
+/** A new session with the models that are chosen now: at once, as somebody may go on typing. */
+function fresh() {
+  if (app.sessions.kept >= MOST) return trouble(FULL);
+  show(newSession(app.session.chats.slice(0, 1).map(({ model, provider }) => newChat(model, provider))));
+  app.sessions.draw();
+  return app.composer.focus();
 }
 
 /** Go to another session: this one is being deleted. */

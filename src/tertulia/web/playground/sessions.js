@@ -30,6 +30,11 @@ export class Sessions {
       this.#items, this.#count);
   }
 
+  /** How many are kept, as far as is known here. */
+  get kept() {
+    return this.#others + !blank(this.app.session);
+  }
+
   /** Show what is kept now. */
   async draw() {
     const heads = await list();
