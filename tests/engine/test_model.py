@@ -16,7 +16,7 @@ import tiny
 from tertulia.engine.batch import BLOCK, FEW, Batch, pieces
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
 from tertulia.engine.model import Model, _allocate, _attention
-from tertulia.engine.nodes import entry
+from tertulia.engine.nodes import core, entry
 
 FAMILIES = Path(__file__).parents[1] / "data" / "families"
 Feed = Callable[..., np.ndarray]
@@ -302,7 +302,7 @@ def test_the_private_operator_is_what_we_take_it_for() -> None:
     (node,) = [node for node in graph.get_ops() if node.get_type_name() == "PagedAttentionExtension"]
     assert node.get_input_size() == 28
     options = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-    compiled = ov.Core().compile_model(graph, "CPU", options)
+    compiled = core().compile_model(graph, "CPU", options)
     request = compiled.create_infer_request()
     caches = _allocate(compiled, request, 1 << 20)
     assert caches[0].shape[2] == BLOCK, "the plugin's block is no longer 32 tokens: change BLOCK in model.py"

@@ -17,7 +17,7 @@ from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivat
 from tertulia.engine.attic import attic
 from tertulia.engine.batch import BLOCK, FEW, Batch, accompany, fill, pieces
 from tertulia.engine.checkpoint import Checkpoint, Shape
-from tertulia.engine.nodes import Node, entry, finish, linear, matrix, norm, op, present, reshape, transpose, turn
+from tertulia.engine.nodes import Node, core, entry, finish, linear, matrix, norm, op, present, reshape, transpose, turn
 from tertulia.engine.weights import Codes, Weight, stack
 
 
@@ -49,7 +49,7 @@ class Model:
         }
         if not rounding:
             options |= {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
-        compiled = ov.Core().compile_model(_graph(checkpoint, attic(aside)), "CPU", options)
+        compiled = core().compile_model(_graph(checkpoint, attic(aside)), "CPU", options)
         self._threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._request = compiled.create_infer_request()
         self._inputs: dict[str, NDArray[Any]] = {}
@@ -116,7 +116,7 @@ def _orders(options: dict[str, Any]) -> tuple[bool, bool]:
     coded = Codes(codes, np.full(each, 128, np.uint8), random.random(each, np.float32))
     x = entry([-1, columns], ov.Type.f32, "x")
     results = [op.swish(linear(x, value)) for value in (coded, coded.floats())]
-    request = ov.Core().compile_model(finish(results, [x], "orders"), "CPU", options).create_infer_request()
+    request = core().compile_model(finish(results, [x], "orders"), "CPU", options).create_infer_request()
     rows = random.standard_normal((8 * FEW, columns), np.float32)
 
     def first(count: int) -> list[NDArray[np.float32]]:

@@ -1,5 +1,6 @@
 """What graphs are made of: OpenVINO's public operations, with our weights in them."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,13 @@ from tertulia.errors import StoreError
 Node = Any
 op: Any = opset13
 """openvino's types say little: what nodes are made of is unknown to the type checker from here on."""
+
+
+@cache
+def core() -> ov.Core:
+    """OpenVINO, one for the whole process. Its CPU plugin gives the thread that first needs it a stack for signals, and
+    takes that away in whatever thread lets it go: the next signal would be the process's end."""
+    return ov.Core()
 
 
 def entry(shape: list[int], kind: ov.Type, name: str) -> Node:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openvino import opset13
 
 from tertulia.engine.idefics import Idefics
+from tertulia.engine.nodes import core
 from tertulia.engine.tiles import Pixels
 from tertulia.engine.weights import Weight
 from tertulia.errors import StoreError
@@ -39,10 +40,9 @@ class Tower:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
         }
-        core = ov.Core()
 
         def compiled(graph: ov.Model) -> Any:
-            return core.compile_model(graph, "CPU", options).create_infer_request()
+            return core().compile_model(graph, "CPU", options).create_infer_request()
 
         count = vision.patches**2
         steps = 1 if count <= WHOLE else -(-count // ROWS)

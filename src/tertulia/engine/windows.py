@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from tertulia.engine.nodes import Node, entry, finish, linear, norm, op, present, reshape, transpose, turn
+from tertulia.engine.nodes import Node, core, entry, finish, linear, norm, op, present, reshape, transpose, turn
 from tertulia.engine.qwen import Qwen
 from tertulia.engine.tiles import Pixels
 from tertulia.engine.weights import Codes, Weight
@@ -38,10 +38,9 @@ class Windows:
             "INFERENCE_NUM_THREADS": threads,
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
         }
-        core = ov.Core()
 
         def compiled(graph: ov.Model) -> Any:
-            return core.compile_model(graph, "CPU", options).create_infer_request()
+            return core().compile_model(graph, "CPU", options).create_infer_request()
 
         build = _Builder(vision, weight)
         self._first = compiled(build.first())
