@@ -31,9 +31,10 @@ from tertulia.engine.choice import Choice, Piece
 from tertulia.engine.eye import Eye, open_eye
 from tertulia.engine.gallery import Gallery
 from tertulia.engine.model import Model
+from tertulia.engine.pace import Pace
 from tertulia.engine.pictures import Pictures
 from tertulia.engine.sampler import sample
-from tertulia.engine.scheduler import Pace, Pass, Scheduler, Sequence
+from tertulia.engine.scheduler import Pass, Scheduler, Sequence
 from tertulia.engine.sight import Sight
 from tertulia.engine.tokens import Tokens, open_tokens
 from tertulia.engine.view import View
