@@ -14,10 +14,11 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.op import _PagedAttentionExtension  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownVariableType]
 
+from tertulia.engine import nodes
 from tertulia.engine.attic import attic
 from tertulia.engine.batch import BLOCK, FEW, Batch, accompany, fill, pieces
 from tertulia.engine.checkpoint import Checkpoint, Shape
-from tertulia.engine.nodes import Node, core, entry, finish, linear, matrix, norm, op, present, reshape, transpose, turn
+from tertulia.engine.nodes import Node, entry, finish, linear, matrix, norm, op, present, reshape, transpose, turn
 from tertulia.engine.weights import Codes, Weight, stack
 
 
@@ -41,21 +42,14 @@ class Model:
         aside: Path | None = None,
     ) -> None:
         self.shape = checkpoint.shape
-        options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",  # bf16, the default, puts logits on a grid of 1/8
-            "ENABLE_CPU_PINNING": False,  # pinned threads share a core with any busy neighbour
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-        }
-        if not rounding:
-            options |= {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
-        compiled = core().compile_model(_graph(checkpoint, attic(aside)), "CPU", options)
+        exactly = {} if rounding else {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
+        compiled = nodes.compiled(_graph(checkpoint, attic(aside)), threads, **exactly)
         self._threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._request = compiled.create_infer_request()
         self._inputs: dict[str, NDArray[Any]] = {}
         self._none = None if checkpoint.vision is None else np.zeros((0, self.shape.hidden), np.float32)
         self._exact = exact
-        self._one, self._many = _orders(options)
+        self._one, self._many = _orders(threads, **exactly)
         self._caches = _allocate(compiled, self._request, kv)
         self.blocks = self._caches[0].shape[0] - 1
         self.block_bytes = sum(cache.byte_size for cache in self._caches) // (self.blocks + 1)
@@ -103,7 +97,7 @@ class Model:
         return np.ascontiguousarray(found)
 
 
-def _orders(options: dict[str, Any]) -> tuple[bool, bool]:
+def _orders(threads: int, **exactly: Any) -> tuple[bool, bool]:
     """Whether this CPU's kernels add up one row, and more rows than ``FEW``, in the order of a few rows: measured.
 
     With AVX-512 they do. With AVX2 they take a row alone four columns at a time, and from 65 or 81 rows on 512 columns
@@ -116,7 +110,7 @@ def _orders(options: dict[str, Any]) -> tuple[bool, bool]:
     coded = Codes(codes, np.full(each, 128, np.uint8), random.random(each, np.float32))
     x = entry([-1, columns], ov.Type.f32, "x")
     results = [op.swish(linear(x, value)) for value in (coded, coded.floats())]
-    request = core().compile_model(finish(results, [x], "orders"), "CPU", options).create_infer_request()
+    request = nodes.compiled(finish(results, [x], "orders"), threads, **exactly).create_infer_request()
     rows = random.standard_normal((8 * FEW, columns), np.float32)
 
     def first(count: int) -> list[NDArray[np.float32]]:

@@ -11,16 +11,13 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13
 
 from tertulia.engine.idefics import Idefics
-from tertulia.engine.nodes import core
+from tertulia.engine.nodes import Node, compiled, entry, finish, op
 from tertulia.engine.tiles import Pixels
 from tertulia.engine.weights import Weight
 from tertulia.errors import StoreError
 
-Node = Any
-op: Any = opset13
 Floats = NDArray[np.float32]
 WHOLE = 256
 """Patches up to which a tile's layer is one piece: a few milliseconds for a small tower."""
@@ -34,24 +31,18 @@ class Tower:
 
     def __init__(self, vision: Idefics, weight: Callable[[str], Weight | None], threads: int = 0) -> None:
         self.vision = vision
-        options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-        }
 
-        def compiled(graph: ov.Model) -> Any:
-            return core().compile_model(graph, "CPU", options).create_infer_request()
+        def ready(graph: ov.Model) -> Any:
+            return compiled(graph, threads).create_infer_request()
 
         count = vision.patches**2
         steps = 1 if count <= WHOLE else -(-count // ROWS)
         step = -(-count // steps)
         self._parts = [slice(begin, min(begin + step, count)) for begin in range(0, count, step)]
         build = _Builder(vision, weight, steps > 1)
-        self._first = compiled(build.first())
-        self._layers = [compiled(build.layer(index)) for index in range(vision.layers)]
-        self._last = compiled(build.last())
+        self._first = ready(build.first())
+        self._layers = [ready(build.layer(index)) for index in range(vision.layers)]
+        self._last = ready(build.last())
         self._each = (vision.layers + 1) * steps + 1
 
     def pieces(self, tiles: Pixels) -> int:
@@ -105,17 +96,19 @@ class _Builder:
         self._parts = parts
 
     def first(self) -> ov.Model:
-        raw = _input([-1, 3 * self._vision.patch**2], "patches")
-        places = _input([-1], "places", ov.Type.i64)
+        raw = entry([-1, 3 * self._vision.patch**2], ov.Type.f32, "patches")
+        places = entry([-1], ov.Type.i64, "places")
         table = op.constant(self._floats("vision.positions"))
         row = op.gather(table, places, op.constant(0, ov.Type.i32))
         hidden = op.add(self._linear(raw, "vision.patch"), row)
-        return _model([hidden, *self._beside(hidden, 0)], [raw, places], "first")
+        return finish([hidden, *self._beside(hidden, 0)], [raw, places], "first")
 
     def layer(self, index: int) -> ov.Model:
         vision, name = self._vision, f"vision.{index}"
-        before = _input([-1, vision.hidden], "hidden")
-        given = [_input([-1, vision.hidden], part) for part in ("query", "key", "value")] if self._parts else []
+        before = entry([-1, vision.hidden], ov.Type.f32, "hidden")
+        given = (
+            [entry([-1, vision.hidden], ov.Type.f32, part) for part in ("query", "key", "value")] if self._parts else []
+        )
         attending = given or self._projected(before, index)
         attended = op.scaled_dot_product_attention(*(self._heads(part) for part in attending))
         rows = op.transpose(attended, op.constant(np.array([0, 2, 1, 3], np.int64)))
@@ -124,20 +117,20 @@ class _Builder:
         wide = self._linear(self._norm(hidden, f"{name}.mlp_norm"), f"{name}.up")
         wide = op.gelu(wide, "erf") if vision.exact_gelu else _gelu(wide)
         hidden = op.add(hidden, self._linear(wide, f"{name}.down"))
-        return _model([hidden, *self._beside(hidden, index + 1)], [before, *given], name)
+        return finish([hidden, *self._beside(hidden, index + 1)], [before, *given], name)
 
     def last(self) -> ov.Model:
         """The connector: ``factor`` squared neighbouring patches, put end to end, become one row."""
         vision = self._vision
         count, factor, size = vision.patches, vision.factor, vision.hidden
-        hidden = _input([count * count, size], "hidden")
+        hidden = entry([count * count, size], ov.Type.f32, "hidden")
         few = count // factor
         cells = op.constant(np.array([few, factor, few, factor, size], np.int64))
         grid = op.reshape(self._norm(hidden, "vision.norm"), cells, False)
         grid = op.transpose(grid, op.constant(np.array([0, 2, 1, 3, 4], np.int64)))
         rows = op.reshape(grid, op.constant(np.array([few * few, factor**2 * size], np.int64)), False)
         projected = op.matmul(rows, op.constant(self._floats("connector")), False, True)
-        return _model([projected], [hidden], "connector")
+        return finish([projected], [hidden], "connector")
 
     def _beside(self, hidden: Node, index: int) -> list[Node]:
         """What the layer ``index`` is given beside its hidden rows."""
@@ -176,14 +169,3 @@ def _gelu(x: Node) -> Node:
     twice = np.float32(2 * (2 / np.pi) ** 0.5)
     cubic = op.multiply(op.multiply(x, x), op.constant(np.float32(0.044715) * twice))
     return op.multiply(x, op.sigmoid(op.multiply(x, op.add(cubic, op.constant(twice)))))
-
-
-def _input(shape: list[int], name: str, kind: ov.Type = ov.Type.f32) -> Node:
-    node = op.parameter(ov.PartialShape(shape), kind, name=name)
-    node.output(0).set_names({name})
-    return node
-
-
-def _model(outputs: list[Node], inputs: list[Node], name: str) -> ov.Model:
-    make: Any = ov.Model
-    return make([op.result(output) for output in outputs], inputs, name)

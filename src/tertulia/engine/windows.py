@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from tertulia.engine.nodes import Node, core, entry, finish, linear, norm, op, present, reshape, transpose, turn
+from tertulia.engine.nodes import Node, compiled, entry, finish, linear, norm, op, present, reshape, transpose, turn
 from tertulia.engine.qwen import Qwen
 from tertulia.engine.tiles import Pixels
 from tertulia.engine.weights import Codes, Weight
@@ -31,21 +31,14 @@ class Windows:
 
     def __init__(self, vision: Qwen, weight: Callable[[str], Weight | None], threads: int = 0) -> None:
         self.vision = vision
-        options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
-        }
 
-        def compiled(graph: ov.Model) -> Any:
-            return core().compile_model(graph, "CPU", options).create_infer_request()
+        def ready(graph: ov.Model) -> Any:
+            return compiled(graph, threads, DYNAMIC_QUANTIZATION_GROUP_SIZE=0).create_infer_request()
 
         build = _Builder(vision, weight)
-        self._first = compiled(build.first())
-        self._layers = [compiled(build.layer(index)) for index in range(vision.layers)]
-        self._last = compiled(build.last())
+        self._first = ready(build.first())
+        self._layers = [ready(build.layer(index)) for index in range(vision.layers)]
+        self._last = ready(build.last())
 
     def pieces(self, tiles: Pixels) -> int:
         """Pieces that a picture is done in."""
