@@ -158,6 +158,19 @@ async def test_code_for_text_and_image_follows_what_is_chosen_and_can_be_copied(
     assert not site.upstream.requests
 
 
+async def test_a_button_that_is_pressed_while_the_code_is_made_anew_is_still_clicked(page: Page, site: Site):
+    await shown(page, site)
+    text = page.locator(".card", has=page.get_by_label("Message")).first
+    button = text.get_by_role("button", name="cURL")
+    await text.get_by_label("Message").press_sequentially("Anew")
+    await button.hover()
+    await page.mouse.down()  # which leaves the field, so that the code is made anew
+    await expect(text.locator(".snippet code")).to_contain_text("Anew")
+    await page.mouse.up()
+    await expect(text.locator(".snippet code")).to_contain_text("curl ")
+    await expect(button).to_have_attribute("aria-pressed", "true")
+
+
 async def test_models_streams_headers_errors_addresses_and_limits_are_told(page: Page, site: Site):
     await shown(page, site)
     models = page.locator("#models")

@@ -42,6 +42,7 @@ export function snippetPanel(getBody, { provider, settings = true } = {}) {
   const client = h("select", { id: `${id}-client` });
   const install = h("div", { class: "install" });
   const place = h("div", { class: "snippet", "aria-busy": "true" }, h("p", { class: "faint" }, "Loading the code ..."));
+  const buttons = new Map(); // by language
   let snippets = [];
   let asked = 0;
   let taken = choice.settings; // by the server: a token in the place of its variable is not kept
@@ -50,10 +51,10 @@ export function snippetPanel(getBody, { provider, settings = true } = {}) {
     const here = snippets.filter((one) => one.language === choice.language);
     const chosen = here.find((one) => one.client === choice.client[choice.language]) ?? here[0];
     const spoken = [...new Set(snippets.map((one) => one.language))];
-    fill(
-      languages,
-      spoken.map((name) => languageButton(name, choice, draw)),
-    );
+    // Buttons stay: one that is made anew while it is pressed has no click.
+    for (const name of spoken) if (!buttons.has(name)) buttons.set(name, languageButton(name, choice, draw));
+    if (languages.children.length !== spoken.length) fill(languages, spoken.map((name) => buttons.get(name)));
+    for (const [name, button] of buttons) button.setAttribute("aria-pressed", String(name === choice.language));
     fill(
       client,
       here.map((one) => h("option", { value: one.client, selected: one === chosen }, one.label)),
@@ -103,17 +104,11 @@ export function snippetPanel(getBody, { provider, settings = true } = {}) {
 }
 
 function languageButton(name, choice, draw) {
-  const pick = ({ currentTarget }) => {
+  const click = () => {
     choice.language = name;
-    const group = currentTarget.parentElement;
     draw();
-    group.querySelector("[aria-pressed=true]").focus(); // the buttons were made anew
   };
-  return h(
-    "button",
-    { type: "button", "aria-pressed": String(name === choice.language), on: { click: pick } },
-    LANGUAGES[name] ?? name,
-  );
+  return h("button", { type: "button", on: { click } }, LANGUAGES[name] ?? name);
 }
 
 function settingsOf(id, choice, refresh) {
