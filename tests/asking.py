@@ -55,8 +55,12 @@ async def stream(engine: Engine, asked: ChatRequest) -> list[Chunk]:
         return [chunk async for chunk in chunks]
 
 
+async def answer(engine: Engine, asked: ChatRequest) -> Completion:
+    return fold(await stream(engine, asked))
+
+
 async def ask(engine: Engine, text: str = "the", **fields: Any) -> Completion:
-    return fold(await stream(engine, request(text, **fields)))
+    return await answer(engine, request(text, **fields))
 
 
 def said(completion: Completion, choice: int = 0) -> str:

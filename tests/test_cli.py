@@ -1,13 +1,11 @@
 """The command line, with a build that only notes what it is asked for."""
 
-import asyncio
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,37 +14,13 @@ import pytest
 
 import hub
 import tertulia
+from parrot import Parrot
 from tertulia import cli, terminal
 from tertulia.catalog import catalog, local
 from tertulia.catalog.catalog import Hub, Row, Shipped
 from tertulia.catalog.store import Store
 from tertulia.config import Config
-from tertulia.errors import ConfigError, Upstream
-from tertulia.types import ChatRequest, Chunk, ChunkChoice, Delta
-
-
-class Parrot:
-    """A backend that answers in two pieces what it was asked last."""
-
-    def __init__(self, pieces: Callable[[ChatRequest], list[str]] | None = None) -> None:
-        self.asked: list[ChatRequest] = []
-        self.closed = False
-        self.pieces = pieces or (lambda request: ["You said: ", str(request.messages[-1].content)])
-
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        self.asked.append(request)
-        for piece in self.pieces(request):
-            if piece == "FAIL":
-                raise Upstream("it broke")
-            if piece == "CTRL-C":
-                os.kill(os.getpid(), signal.SIGINT)
-                await asyncio.sleep(10)
-            choice = ChunkChoice(0, Delta(content=piece))
-            yield Chunk(id="x", created=0, model="m", choices=[choice])
-        yield Chunk(id="x", created=0, model="m", choices=[])
-
-    async def aclose(self) -> None:
-        self.closed = True
+from tertulia.errors import ConfigError
 
 
 class Build(ModuleType):
@@ -349,64 +323,6 @@ class TestChat:
         build.backend.pieces = lambda request: ["I was ", "CTRL-C"]
         assert cli.main(["chat", "--url", "http://x", "Hello"]) == 130
         assert build.backend.closed
-
-
-def converse(parrot: Parrot, *lines: str | type[BaseException]) -> tuple[str, terminal.Conversation]:
-    """What is written while somebody types ``lines`` and then leaves."""
-    written: list[str] = []
-    left = iter([*lines, EOFError])
-
-    def read() -> str:
-        line = next(left)
-        if isinstance(line, str):
-            return line
-        raise line
-
-    request = ChatRequest(messages=[])
-    talk = terminal.Conversation(parrot, request, "", written.append)
-    with asyncio.Runner() as runner:
-        terminal.converse(runner, talk, read)
-    return "".join(written), talk
-
-
-class TestConversation:
-    def test_ctrl_c_stops_the_answer_and_not_the_conversation(self) -> None:
-        parrot = Parrot(lambda request: ["I was ", "CTRL-C", "?"] if len(request.messages) == 1 else ["Go on."])
-        written, talk = converse(parrot, "Hello", "So?")
-        assert written == "I was \n\nGo on.\n\n"
-        assert [turn.content for turn in talk.turns] == ["Hello", "I was ", "So?", "Go on."]
-
-    def test_ctrl_c_at_the_prompt_says_how_to_leave(self) -> None:
-        written, _ = converse(Parrot(), KeyboardInterrupt)
-        assert "/exit" in written
-
-    def test_an_error_is_told_and_the_question_forgotten(self) -> None:
-        parrot = Parrot(lambda request: ["FAIL"] if request.messages[-1].content == "bad" else ["ok"])
-        written, talk = converse(parrot, "bad", "good")
-        assert written == "it broke\nok\n\n"
-        assert [turn.content for turn in talk.turns] == ["good", "ok"]
-
-    def test_thoughts_are_told_aside_and_are_no_part_of_what_was_said(self) -> None:
-        class Thinker(Parrot):
-            async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-                for delta in (Delta(reasoning_content="hm"), Delta(reasoning_content="m"), Delta(content="Yes.")):
-                    yield Chunk(id="x", created=0, model="m", choices=[ChunkChoice(0, delta)])
-
-        written: list[str] = []
-        aside: list[str] = []
-        talk = terminal.Conversation(Thinker(), ChatRequest(messages=[]), "", written.append, aside.append)
-        asyncio.run(talk.ask("So?"))
-        assert "".join(aside) == "[thinking] hmm\n[answer]\n"
-        assert "".join(written) == "Yes.\n"
-        assert [turn.content for turn in talk.turns] == ["So?", "Yes."]
-
-    def test_reset_and_system(self) -> None:
-        parrot = Parrot()
-        written, talk = converse(parrot, "/system Be brief.", "one", "/reset", "two", "/what")
-        assert [message.content for message in parrot.asked[1].messages] == ["Be brief.", "two"]
-        assert "instructions: Be brief.\n" in written
-        assert terminal.HELP in written
-        assert talk.system == "Be brief."
 
 
 def test_a_reader_that_leaves_is_no_error(home: Path) -> None:

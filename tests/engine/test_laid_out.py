@@ -11,11 +11,10 @@ import pytest
 
 import seeing
 import seeing_qwen
-from asking import Start, address, look, said, stream
+from asking import Start, address, answer, look, said
 from tertulia import config
 from tertulia.engine.batch import BLOCK, Batch
 from tertulia.engine.checkpoint import open_checkpoint
-from tertulia.engine.engine import Engine
 from tertulia.engine.model import Model
 from tertulia.engine.scheduler import Sequence
 from tertulia.engine.view import View, positions
@@ -25,10 +24,6 @@ from tertulia.types import ChatRequest, Chunk, Completion, Image, ImageUrl, Mess
 
 NAME = seeing.PUBLISHED
 A, WIDE, TALL = ["a", 64, 64], ["w", 40, 90], ["t", 120, 32]
-
-
-async def answer(engine: Engine, asked: ChatRequest) -> Completion:
-    return fold(await stream(engine, asked))
 
 
 def cached(answered: Completion) -> int:
