@@ -135,8 +135,8 @@ async def test_an_exact_engine_answers_the_same_when_it_was_preempted(start: Sta
     calm = [(await ask(roomy, text, **fields)).choices for text, fields in asked]
     tight = await start(exact=True, kv=14 * roomy._model.block_bytes)
     pressed = await asyncio.gather(*(ask(tight, text, **fields) for text, fields in asked))
-    assert tight._counters["preemptions"] > 0
-    assert roomy._counters["preemptions"] == 0
+    assert tight._figures.counters["preemptions"] > 0
+    assert roomy._figures.counters["preemptions"] == 0
     assert [answer.choices for answer in pressed] == calm
     assert whole(tight)
 
@@ -145,7 +145,7 @@ async def test_a_preempted_answer_is_whole_and_counted_once(start: Start) -> Non
     engine = await start(kv=14 * 29184)
     texts = [LONG[index : index + 60] for index in range(5)]
     answers = await asyncio.gather(*(ask(engine, text, max_tokens=110, seed=3) for text in texts))
-    assert engine._counters["preemptions"] > 0
+    assert engine._figures.counters["preemptions"] > 0
     for answer in answers:
         assert answer.usage.completion_tokens == 110
         assert answer.choices[0].finish_reason == "length"
@@ -163,9 +163,9 @@ async def test_who_leaves_gives_his_blocks_back_at_once(start: Start, count: int
     assert not whole(engine)
     await chunks.aclose()
     assert whole(engine)
-    done = engine._counters["completion_tokens"]
+    done = engine._figures.counters["completion_tokens"]
     await asyncio.sleep(0.05)
-    assert engine._counters["completion_tokens"] == done, "it went on working for nobody"
+    assert engine._figures.counters["completion_tokens"] == done, "it went on working for nobody"
     assert said(await ask(engine, LONG, temperature=0)) == said(await ask(await start(), LONG, temperature=0))
 
 
@@ -223,7 +223,7 @@ async def test_of_many_requests_none_is_lost_or_mixed_up(start: Start) -> None:
     answers = await asyncio.gather(*(one(index) for index in range(200)))
     assert whole(engine)
     assert sum(answer is not None for answer in answers) == 134
-    assert engine._counters["preemptions"] > 0
+    assert engine._figures.counters["preemptions"] > 0
     alone = await start(exact=True)
     for index, answer in enumerate(answers):
         if answer is None:

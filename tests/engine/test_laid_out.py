@@ -98,7 +98,7 @@ async def test_who_loses_the_blocks_of_a_picture_goes_on_where_it_was(start: Sta
     alone = [said(await answer(engine, one)) for one in asked]
     small = await start(NAME, kv=11 * engine._model.block_bytes, exact=True)
     crowd = [said(one) for one in await asyncio.gather(*(answer(small, one) for one in asked))]
-    assert small._counters["preemptions"] > 0
+    assert small._figures.counters["preemptions"] > 0
     if steady or engine._model._one:
         assert crowd == alone
 

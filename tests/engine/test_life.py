@@ -44,7 +44,7 @@ async def test_who_lost_his_memory_to_others_is_told_that_the_work_goes_on(
             answers = await asyncio.gather(*(talk(seed) for seed in range(16)))
     assert [answer.usage.completion_tokens for answer in answers] == [450] * 16
     assert signs > 0
-    assert engine._counters["preemptions"] > 0
+    assert engine._figures.counters["preemptions"] > 0
 
 
 async def test_an_engine_that_makes_no_passes_gives_no_sign_of_life(

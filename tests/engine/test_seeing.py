@@ -171,7 +171,7 @@ async def test_who_loses_blocks_with_a_picture_that_was_not_looked_at_gets_them_
         await answer(small, look([name, 64, 64], ON, max_tokens=1))
     made = small._gallery.made
     crowd = await asyncio.gather(*(answer(small, one) for one in asked))
-    assert small._counters["preemptions"] > 0
+    assert small._figures.counters["preemptions"] > 0
     assert small._gallery.made == made * 3 // 2, "one of the two was looked at again"
     if steady or engine._model._one:
         assert [said(one) for one in crowd] == [said(one) for one in alone]
@@ -216,7 +216,7 @@ async def test_a_picture_is_read_the_same_in_chunks_and_after_it_was_dropped(
     each = engine._model.block_bytes
     small = await start("smolvlm", kv=24 * each, exact=True)
     crowd = [said(one) for one in await asyncio.gather(*(answer(small, one) for one in asked))]
-    assert small._counters["preemptions"] > 0
+    assert small._figures.counters["preemptions"] > 0
     if steady or engine._model._one:
         assert crowd == alone
 

@@ -8,13 +8,11 @@ import asyncio
 import contextlib
 import logging
 import math
-import platform
 import random
 import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ from tertulia.engine.blocks import Blocks
 from tertulia.engine.checkpoint import Checkpoint, open_checkpoint
 from tertulia.engine.choice import Choice, Piece
 from tertulia.engine.eye import Eye, open_eye
+from tertulia.engine.figures import Figures
 from tertulia.engine.gallery import Gallery
 from tertulia.engine.model import Model
 from tertulia.engine.pace import Pace
@@ -46,16 +45,6 @@ log = logging.getLogger("tertulia.engine")
 
 PULSE = 5.0
 """Seconds between signs of life to those who have begun and have nothing to tell."""
-
-
-def _cpu() -> str:
-    """What the system calls this machine's processor, as a label may hold it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    name = next((line.partition(":")[2] for line in lines if line.startswith("model name")), platform.machine())
-    return name.strip().translate({ord(sign): " " for sign in '"\\\n'})
 
 
 class Engine:
@@ -102,14 +91,7 @@ class Engine:
         self._asker = Asker(self._tokens, checkpoint, self.context, named=named, care=care, sight=sight)
         kind = checkpoint.quantisation + ("-exact" if settings.exact else "")
         self._fingerprint = f"{name.rpartition('/')[2]}-{digest[:12]}-{kind}-tertulia-{tertulia.__version__}"
-        self._counters = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "preemptions"), 0)
-        self._about = {
-            "openvino": version("openvino"),
-            "cpu": _cpu(),
-            "weights": kind,
-            "context": self.context,
-            "block": BLOCK,
-        }
+        self._figures = Figures(name, weights=kind, context=self.context, block=BLOCK)
         self._made = 0
         self._turn = False
         self._passes = asyncio.create_task(self._run(), name="engine passes")
@@ -234,14 +216,7 @@ class Engine:
             "kv_blocks": self._blocks.count,
             "kv_used_ratio": round(used, 4),
         }
-        about = ",".join(f'{name}="{value}"' for name, value in self._about.items())
-        lines = ["# TYPE tertulia_engine_info gauge", f'tertulia_engine_info{{model="{self.name}",{about}}} 1']
-        for name, value in gauges.items():
-            lines += [f"# TYPE tertulia_engine_{name} gauge", f'tertulia_engine_{name}{{model="{self.name}"}} {value}']
-        for name, value in self._counters.items():
-            full = f"tertulia_engine_{name}_total"
-            lines += [f"# TYPE {full} counter", f'{full}{{model="{self.name}"}} {value}']
-        return "\n".join(lines) + "\n"
+        return self._figures.text(gauges)
 
     # ------------------------------------------------------------ a request
 
@@ -298,10 +273,12 @@ class Engine:
             return
         self._scheduler.remove(sequence)
         self._lost.discard(sequence)
-        self._counters["completion_tokens"] += sequence.history.length
-        self._counters["preemptions"] += sequence.preemptions
-        self._counters["prompt_tokens"] += len(sequence.prompt)
-        self._counters["cached_tokens"] += sequence.cached
+        self._figures.count(
+            prompt_tokens=len(sequence.prompt),
+            cached_tokens=sequence.cached,
+            completion_tokens=sequence.history.length,
+            preemptions=sequence.preemptions,
+        )
 
     # ------------------------------------------------------------ the passes
 
