@@ -20,12 +20,14 @@ serve: .venv/.runtime
 	@$(BIN)/tertulia serve $(ARGS)
 
 # The tests with a real model need the default one, those with JavaScript clients node 20 and npm, those of the pages
-# Chromium; without them they are skipped, by name.
+# Chromium; without them they are skipped, by name. Pages are waited for more than worked on: two at a time. With ARGS
+# it is one run of what they say.
 test: .venv/.dev
 	@$(BIN)/tertulia pull smollm2 || echo "Going on without the default model."
 	@$(MAKE) -s tests/js/node_modules/.ready || echo "Going on without the JavaScript clients."
 	@$(MAKE) -s browser || echo "Going on without the tests of the pages."
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q $(or $(ARGS),--ignore=tests/web)
+	$(if $(ARGS),,$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/web)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

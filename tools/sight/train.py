@@ -21,7 +21,7 @@ from torch import Tensor
 from . import data, draw, heldout, model, tokens
 from .muon import Muon
 
-FIRST, SECOND, STEPS = 3000, 6000, 13000
+FIRST, SECOND, STEPS = 3000, 4500, 8500
 """The steps at which the lessons end: the vision tower alone, the text part alone, both."""
 BATCH, LENGTH = 32, 160
 """Pictures a step, tokens a row."""
