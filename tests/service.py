@@ -113,12 +113,12 @@ def settle(pid: int) -> int:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, *options: str, model: str = "", store: Path | None = None, more: dict[str, str] | None = None
+    home: Path, *options: str, model: str | None = "", store: Path | None = None, more: dict[str, str] | None = None
 ) -> Generator[Service]:
     """Start `tertulia serve` with ``options``, and ``more`` in its environment, and end it with SIGTERM, which must
-    suffice."""
-    model = model or default_model()
-    arguments = [sys.executable, "-m", "tertulia.cli", "serve", "--port", "0", "--model", model, "--kv", "256M"]
+    suffice. The ``model`` is the default one; None names none to it."""
+    named = [] if model is None else ["--model", model or default_model()]
+    arguments = [sys.executable, "-m", "tertulia.cli", "serve", "--port", "0", *named, "--kv", "256M"]
     process = subprocess.Popen(
         [*arguments, *options],
         stdout=subprocess.PIPE,

@@ -6,19 +6,27 @@ import shlex
 import subprocess
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
-from service import Service, environment, service
+from service import Service, default_model, environment, serving
 from tertulia import __version__, cli, config, types
 
-__all__ = ["service"]
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = [(page, *block) for page in PAGES for block in FENCE.findall((ROOT / page).read_text(encoding="utf-8"))]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
+    """A server that was told nothing, as `make serve` starts it."""
+    default_model()
+    with serving(tmp_path_factory.mktemp("home"), model=None) as running:
+        running.wait()
+        yield running
 
 
 def blocks(language: str) -> pytest.MarkDecorator:
@@ -48,7 +56,7 @@ def test_a_python_block_runs(page: str, text: str, service: Service, tmp_path: P
         return
     script = text.replace("http://127.0.0.1:8080", service.address)
     command = [sys.executable, "-c", script]
-    ended = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0 and ended.stdout.strip(), ended.stderr
 
 

@@ -393,10 +393,12 @@ class Entry(Struct, kw_only=True, omit_defaults=True):
     machine, "" where it is not installed; ``bytes`` are those of its weights here, ``fetch`` those that
     ``tertulia pull`` brings (``about``: reckoned from its parameters at 16 bits), 0 where that is not known; ``runs``
     says that the engine is built for its family. ``trending`` is its rank on the Hub from 1 on, ``released`` the month
-    or day since which there is it. ``catalog`` is set for what is shipped."""
+    or day since which there is it. ``catalog`` is set for what Tertulia knows by itself, ``shipped`` where its weights
+    come with Tertulia."""
 
     id: str
     catalog: bool = False
+    shipped: bool = False
     recommended: bool = False
     default: bool = False
     description: str = ""

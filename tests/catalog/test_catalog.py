@@ -11,6 +11,7 @@ from tertulia.errors import StoreError
 SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CODER = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 SEES = "HuggingFaceTB/SmolVLM-256M-Instruct"
+OURS = "tertulia/sight"
 PAGE = [
     "google/gemma-2-2b-it",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
@@ -53,14 +54,15 @@ def test_no_two_rows_answer_to_one_name() -> None:
 
 def test_the_installed_by_name_come_first_then_the_pages_ten() -> None:
     ids = [row.id for row in catalog.rows()]
-    assert ids[:3] == [SMALL, CODER, SEES]
-    assert ids[3:] == PAGE
-    assert all(row.description and row.context >= 8192 and row.licence for row in catalog.rows())
+    assert ids[:4] == [SMALL, OURS, CODER, SEES]
+    assert ids[4:] == PAGE
+    assert all(row.description and row.licence for row in catalog.rows())
+    assert all(row.context >= 8192 for row in catalog.rows() if row.id != OURS)
 
 
 def test_the_ones_that_see_are_known() -> None:
     seeing = [row.id for row in catalog.rows() if row.input == ("text", "image")]
-    assert seeing == [SEES, "Qwen/Qwen2.5-VL-7B-Instruct", "meta-llama/Llama-4-Scout-17B-16E-Instruct"]
+    assert seeing == [OURS, SEES, "Qwen/Qwen2.5-VL-7B-Instruct", "meta-llama/Llama-4-Scout-17B-16E-Instruct"]
     assert all(row.input[0] == "text" and row.output == ("text",) for row in catalog.rows())
 
 

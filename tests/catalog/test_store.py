@@ -61,7 +61,7 @@ def test_another_disk_means_a_copy(store: Store, mine: Path, monkeypatch: pytest
         ("./nowhere.gguf", "there is nothing at nowhere.gguf"),
         ("smollm", None),
         ("smolm3", "no model is called 'smolm3'; did you mean HuggingFaceTB/SmolLM2-135M-Instruct"),
-        ("zzzzzzzz", "known by name are HuggingFaceTB/SmolLM2-135M-Instruct, Qwen/Qwen2.5-Coder-0.5B-Instruct"),
+        ("zzzzzzzz", "known by name are HuggingFaceTB/SmolLM2-135M-Instruct, tertulia/sight, Qwen/Qwen2.5-Coder"),
         ("a/b/c", "OWNER/NAME"),
         ("a/..", "can't be the name of a model"),
     ],

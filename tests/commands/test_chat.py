@@ -17,9 +17,11 @@ from sighted import BLIND, SEES, install
 from tertulia import cli, terminal
 from tertulia.catalog import catalog, local
 from tertulia.catalog.catalog import Row, Shipped
+from tertulia.catalog.store import Store
 from tertulia.errors import BadRequest
 from tertulia.types import ChatRequest, Chunk, ChunkChoice, Delta, Image, Message, Text
 
+OURS = "tertulia/sight"
 MOST = 1 << 20
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF"}
 
@@ -115,7 +117,10 @@ class TestTurns:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(tmp_path_factory.mktemp("store"))
+    """Two models that somebody put there, and the one that comes with Tertulia."""
+    place = install(tmp_path_factory.mktemp("store"))
+    Store(place).pull(OURS)
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +153,8 @@ def test_a_model_that_sees_is_taken_where_there_is_a_picture_and_none_is_named(
 ) -> None:
     ended = chat(store, "--image", pictures[0], "--model", BLIND, "what?")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"tertulia: {BLIND} reads text only, not images; of those that are here {SEES} sees\n"
+    told = f"{BLIND} reads text only, not images; of those that are here {OURS}, {SEES} see"
+    assert ended.stderr == f"tertulia: {told}\n"
     assert chat(store, "--image", pictures[0], "what?").returncode == 0
     assert chat(store, "--image", pictures[0], "what?", TERTULIA_ENGINE_MODEL=f"{BLIND},{SEES}").returncode == 0
 
@@ -168,10 +174,20 @@ def test_a_model_that_sees_and_comes_with_tertulia_is_there_for_the_first_pictur
     assert capsys.readouterr().out.strip()
 
 
-def test_where_no_model_sees_it_is_told_how_to_get_one(tmp_path: Path, pictures: list[str]) -> None:
+def test_on_a_new_machine_the_one_that_comes_with_tertulia_answers(tmp_path: Path, pictures: list[str]) -> None:
     ended = chat(tmp_path / "empty", "--image", pictures[0], "what?")
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert "no model here sees; `tertulia pull " in ended.stderr
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.strip()
+
+
+def test_where_no_model_sees_it_is_told_how_to_get_one(
+    tmp_path: Path, pictures: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalog, "shipped", list)
+    for name, value in (("CONFIG", ""), ("STORE_PATH", str(tmp_path / "store"))):
+        monkeypatch.setenv(f"TERTULIA_{name}", value)
+    assert cli.main(["chat", "--image", pictures[0], "what?"]) == 1
+    assert "no model here sees; `tertulia pull " in capsys.readouterr().err
 
 
 def test_a_file_that_is_missing_is_told_before_anything_is_loaded_or_sent(store: Path, pictures: list[str]) -> None:
@@ -210,4 +226,4 @@ def test_a_server_is_shown_files_and_urls(store: Path, pictures: list[str], serv
 def test_a_server_says_which_of_its_models_see(store: Path, pictures: list[str], served: Service) -> None:
     ended = chat(store, "--url", served.address, "--model", BLIND, "--image", pictures[0], "what?")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"{BLIND} can't honour image; {SEES} could" in ended.stderr
+    assert f"{BLIND} can't honour image; {SEES}, {OURS} could" in ended.stderr

@@ -140,7 +140,7 @@ async def test_what_is_recommended_is_there_with_what_is_missing(page: Page, sit
 
 
 async def test_models_are_put_in_the_order_that_is_asked_for(page: Page, start: Start, tmp_path: Path):
-    days = {"far/hot": "2026-09-01", "far/cheap": "2026-08-01"}
+    days = {"far/hot": "2026-12-02", "far/cheap": "2026-12-01"}
     tell(tmp_path, TOLD, trending={"far/hot": 50, "far/long": 7}, released=days)
     orders = {
         "Trending": ["far/hot", "far/long"],
@@ -302,13 +302,21 @@ async def test_they_are_usable_on_a_phone_and_by_everybody(
 
 async def test_a_model_of_this_machine_is_told_as_it_is(page: Page, real):
     await page.goto(f"{real.address}/models?inference_provider=local")
-    await expect(titles(page)).to_have_text(["HuggingFaceTB/SmolLM2-135M-Instruct"])
+    await expect(titles(page).first).to_have_text("HuggingFaceTB/SmolLM2-135M-Instruct")
     await expect(page.get_by_role("listitem").first).to_contain_text("on this machine")
-    await titles(page).get_by_role("link").click()
+    await titles(page).first.get_by_role("link").click()
     row = page.get_by_role("row", name="this machine")
     await expect(row).to_contain_text("$0")
     await expect(row).to_contain_text("8k")
     await expect(page.get_by_text("ready, 94 MiB of weights")).to_be_visible()
+    await expect(page.get_by_role("link", name="On the Hub")).to_be_visible()
+
+
+async def test_a_model_that_comes_with_tertulia_has_no_page_on_the_hub(page: Page, site: Site):
+    await page.goto(f"{site.url}/models/tertulia/sight")
+    await expect(page.get_by_role("heading", name="tertulia/sight")).to_be_visible()
+    await expect(page.get_by_role("link", name="Open in playground")).to_be_visible()
+    await expect(page.get_by_role("link", name="On the Hub")).to_have_count(0)
 
 
 @pytest.mark.parametrize("word", ["toString", "__proto__", "constructor"])

@@ -67,9 +67,11 @@ def load() -> Tokenizer:
 SYSTEM = ("You are a helpful assistant.", "You are a helpful assistant that sees images.", "Be brief.")
 
 
-def row(dice: random.Random, scene: data.Scene, tokenizer: Tokenizer, length: int) -> dict[str, np.ndarray]:
+def row(
+    dice: random.Random, scene: data.Scene, tokenizer: Tokenizer, length: int, eager: bool = False
+) -> dict[str, np.ndarray]:
     """One scene as a row of `length` tokens: ids, positions, block (0 is what all see, -1 padding) and learn (1
-    where the next token is to be learnt)."""
+    where the next token is to be learnt). eager: shapes are asked first, and so most often."""
     start = "<|im_start|>"
     if dice.random() < 0.05:
         start += f"System: {dice.choice(SYSTEM)}<end_of_utterance>\n"
@@ -81,7 +83,8 @@ def row(dice: random.Random, scene: data.Scene, tokenizer: Tokenizer, length: in
     while True:
         turns = 2 if dice.random() < 0.15 else 1
         while len(asked) < turns:
-            asked += questions.ask(dice, scene)
+            more = questions.ask(dice, scene)
+            asked += sorted(more, key=lambda one: one.kind == "shape" and dice.random() < 0.7) if eager else more
         said, taught = _block(tokenizer, [asked.pop() for _ in range(turns)])
         if len(ids) + len(said) > length:
             break

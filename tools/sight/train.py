@@ -21,30 +21,45 @@ from torch import Tensor
 from . import data, draw, heldout, model, tokens
 from .muon import Muon
 
-FIRST, SECOND, STEPS = 3000, 4500, 8500
-"""The steps at which the lessons end: the vision tower alone, the text part alone, both."""
+FIRST, SECOND, THIRD, STEPS = 2800, 4000, 6402, 7600
+"""The steps at which the lessons end: the vision tower alone, the text part alone, both, the text part alone again with
+more shapes."""
+EAGER = 5734
+"""The step from which shapes are asked first: which shape has a colour is learnt last."""
 BATCH, LENGTH = 32, 160
 """Pictures a step, tokens a row."""
-WARM, FADE = 100, 0.35
+WARM, FADE, END, AGAIN = 100, 2380, 6800, 0.5
+"""Steps of the rate's way up, steps of its way down to nothing at END, and its share in the last lesson."""
 RATE, ADAM = 0.02, 0.003
 CHECKED = 60
 """Questions a class when the validation split is asked."""
 
 
 def rate(step: int) -> float:
-    """The share of the full rate: up over WARM steps, level, down to nothing over the last FADE of all steps."""
-    left = (STEPS - step) / (STEPS * FADE)
-    return min(1.0, (step + 1) / WARM, max(left, 0.01))
+    """The share of the full rate: up over WARM steps, level, down towards END, and down again in the last lesson."""
+    if step >= THIRD:
+        return AGAIN * min(1.0, max(0.01, (STEPS - step) / (STEPS - THIRD) / 0.6))
+    return min(1.0, (step + 1) / WARM, max((END - step) / FADE, 0.01))
+
+
+def blind(step: int) -> bool:
+    """Whether the vision tower rests."""
+    return FIRST <= step < SECOND or step >= THIRD
 
 
 def batch(step: int, first: int, count: int, tokenizer: tokens.Tokenizer) -> dict[str, Tensor]:
     """Rows first to first + count of a step."""
     early = step < FIRST
-    scenes = [data.scene("train", step * BATCH + at, "dense" if early else "") for at in range(first, first + count)]
+    about = "dense" if early else ""
+    scenes = [
+        data.scene("train", step * BATCH + at, "shape" if step >= THIRD and at % 2 else about)
+        for at in range(first, first + count)
+    ]
     found = pictures(scenes)
     if not early:
         rows = [
-            tokens.row(random.Random(f"{data.SEED}/row/{scene.index}"), scene, tokenizer, LENGTH) for scene in scenes
+            tokens.row(random.Random(f"{data.SEED}/row/{scene.index}"), scene, tokenizer, LENGTH, step >= EAGER)
+            for scene in scenes
         ]
         found |= {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
     return found
@@ -99,9 +114,9 @@ class Training:
         for first in range(0, BATCH, micro):
             piece = batch(self.step, first, micro, self.tokenizer)
             loss = torch.zeros(())
-            with torch.set_grad_enabled(not FIRST <= self.step < SECOND):
+            with torch.set_grad_enabled(not blind(self.step)):
                 seen = self.model.see(piece["pixels"])
-            if not FIRST <= self.step < SECOND:
+            if not blind(self.step):
                 aid = model.aid(self.model, seen, piece["truth"])
                 sums["aid"] += float(aid.detach())
                 loss = loss + aid * (1.0 if self.step < FIRST else 0.2)

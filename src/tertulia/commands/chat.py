@@ -95,14 +95,14 @@ def _read() -> str:
 
 
 def _choose(config: "Config", named: str | None) -> str:
-    """The model that pictures are shown to: the one that is named, else one that sees, of the configured ones first.
-    Raises StoreError if there is none, or the one that is named doesn't."""
+    """The model that pictures are shown to: the one that is named, else one that sees, of the configured ones first and
+    those that come with Tertulia last. Raises StoreError if there is none, or the one that is named doesn't."""
     from tertulia.catalog import catalog, facts
 
     store = start.store(config)
-    if not named:
-        start.bring(store)
+    ours = [] if named else start.bring(store)
     sees = [model.id for model in store.list() if model.architecture in facts.SEEING]
+    sees.sort(key=ours.__contains__)
     model = store.find(named) if named else None
     if named and (model is None or model.id in sees):  # what is not here is told of later
         return named

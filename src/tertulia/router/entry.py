@@ -24,6 +24,7 @@ def tell(card: ModelCard, row: Row | None, trending: int = 0) -> Entry:
         return entry
     entry.catalog, entry.recommended, entry.default = bool(row.description), row.recommended, row.default
     entry.licence, entry.parameters, entry.released = row.licence, row.parameters, row.released
+    entry.shipped = isinstance(row.source, Shipped)
     entry.runs = entry.runs or row.runs
     entry.context_length = entry.context_length or row.context
     entry.fetch, entry.about = _size(row)

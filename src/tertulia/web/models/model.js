@@ -45,7 +45,7 @@ function head(entry) {
     h("div", { class: "row" }, where(entry), chips(entry)),
     h("div", { class: "row" },
       h("a", { class: `button ${warm(entry) ? "primary" : ""}`, href: playground(entry.id) }, "Open in playground"),
-      entry.catalog && h("a", { class: "button", href: hub, rel: "noreferrer" }, "On the Hub")));
+      entry.catalog && !entry.shipped && h("a", { class: "button", href: hub, rel: "noreferrer" }, "On the Hub")));
 }
 
 /** Why it can't be asked, and what would change that. */
