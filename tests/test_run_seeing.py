@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import seeing
 from schemas import SPEC
-from service import environment
+from service import default_model, environment
 from sighted import BLIND, SEES, install
 
 SNIPPET = SPEC / "snippet_vlm.py"
@@ -64,3 +64,21 @@ def test_a_picture_that_the_mirror_lacks_is_told(outside: dict[str, str], tmp_pa
     assert ended.returncode != 0
     told = r"BadRequestError.*mirror has no such picture.*messages\[0\]\.content\[1\]\.image_url"
     assert re.search(told, ended.stderr, re.DOTALL), ended.stderr
+
+
+@PAGE
+def test_with_nothing_configured_the_model_that_comes_with_tertulia_says_what_it_sees(
+    outside: dict[str, str], tmp_path: Path
+) -> None:
+    default_model()
+    url = re.search(r'"https://cdn.britannica.com/([^"]+)"', SNIPPET.read_text())
+    assert url
+    file = tmp_path / url[1]
+    file.parent.mkdir(parents=True)
+    picture = Image.new("RGB", (320, 320), "white")
+    ImageDraw.Draw(picture).ellipse((80, 80, 240, 240), fill=(38, 80, 214))
+    picture.save(file, "JPEG")
+    mirror = {"TERTULIA_IMAGES_MIRROR": f"https://cdn.britannica.com/={tmp_path}"}
+    ended = run(env=environment(tmp_path) | {"HF_HOME": str(tmp_path)} | mirror)
+    assert "content='A blue circle in the middle.'" in ended.stdout, ended.stderr
+    assert "tertulia/sight of this machine answered" in ended.stderr
