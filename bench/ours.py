@@ -57,6 +57,7 @@ async def stream(
         temperature=0,
         max_tokens=most,
         ignore_eos=schema is None,
+        min_tokens=0 if schema else most,  # a model that is done would only repeat its end, which is no text
         response_format=schema and {"type": "json_schema", "json_schema": {"name": "book", "schema": schema}},
     )
     pieces: list[str] = []

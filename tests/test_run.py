@@ -15,6 +15,7 @@ import pytest
 
 from schemas import SPEC
 from service import Service, default_model, environment, service
+from sighted import BLIND, SEES, install
 from tertulia import config
 from tertulia.catalog.store import Store
 
@@ -201,8 +202,11 @@ class TestPage:
         assert re.match(r"ChatCompletionOutputMessage\(role='assistant', content=.{8}", ended.stdout)
 
     @pytest.mark.skipif(not SPEC.is_dir(), reason="the page's snippets are not at hand: ../shared/spec")
-    def test_the_snippet_for_images_prints_what_is_missing(self, inside: dict[str, str]):
-        ended = do([sys.executable, str(SPEC / "snippet_vlm.py")], inside)
+    def test_the_snippet_for_images_prints_what_is_missing(self, outside: dict[str, str], tmp_path: Path):
+        store = install(tmp_path / "store")
+        shutil.rmtree(store / SEES.replace("/", "--"))
+        argv = [*RUN, "--model", BLIND, "--", sys.executable, str(SPEC / "snippet_vlm.py")]
+        ended = do(argv, outside | {"TERTULIA_STORE_PATH": str(store)})
         assert ended.returncode != 0
         assert "BadRequestError" in ended.stderr
         assert re.search(r"can't honour image.*messages\[0\]\.content\[1\]", ended.stderr, re.DOTALL)
