@@ -47,17 +47,18 @@ class Watched(Walk):
 
 
 async def stream(
-    engine: Engine, text: str, most: int, times: list[float], schema: Any = None, picture: str = ""
+    engine: Engine, text: str, most: int, times: list[float], schema: Any = None, picture: str = "", sees: bool = False
 ) -> dict[str, Any]:
     """One greedy answer of ``most`` tokens, or one that fits ``schema``: its text, its tokens, and in ``times`` when
-    each piece came. ``picture`` is the URL of one that the question is about."""
+    each piece came. ``picture`` is the URL of one that the question is about. A trained model that ``sees`` answers in
+    few words, and past its end it would only repeat that, which is no text: it may not end."""
     content = [Image(ImageUrl(picture)), Text(text)] if picture else text
     request = ChatRequest(
         messages=[Message(role="user", content=content)],
         temperature=0,
         max_tokens=most,
         ignore_eos=schema is None,
-        min_tokens=0 if schema else most,  # a model that is done would only repeat its end, which is no text
+        min_tokens=most if sees or picture else 0,
         response_format=schema and {"type": "json_schema", "json_schema": {"name": "book", "schema": schema}},
     )
     pieces: list[str] = []
@@ -178,7 +179,11 @@ async def beside(
     """Answer ``texts`` and, when all are under way, read what is ``asked`` at once, each a text and a picture's URL or
     nothing: when each token came, and when the reading was."""
     times: list[list[float]] = [[] for _ in texts]
-    running = [asyncio.create_task(stream(engine, text, most, came)) for text, came in zip(texts, times, strict=True)]
+    sees = any(picture for _, picture in asked)
+    running = [
+        asyncio.create_task(stream(engine, text, most, came, sees=sees))
+        for text, came in zip(texts, times, strict=True)
+    ]
     while not all(times):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     await asyncio.sleep(quiet)
