@@ -92,6 +92,12 @@ def test_generation_defaults_and_every_end_of_an_answer_are_read(copy: Path) -> 
     assert opened.defaults == {"temperature": 0.6, "top_p": 0.9, "top_k": 20, "repetition_penalty": 1.05}
 
 
+@pytest.mark.parametrize(("sampled", "default"), [(False, 0), (True, 0.6)])
+def test_a_model_that_is_not_to_be_sampled_takes_the_likeliest_token(copy: Path, sampled: bool, default: float) -> None:
+    change(copy / "generation_config.json", do_sample=sampled, temperature=0.6)
+    assert open_checkpoint(copy).defaults == {"temperature": default}
+
+
 def test_the_chat_template_is_found_wherever_repositories_keep_it(copy: Path) -> None:
     assert (open_checkpoint(copy).template, open_checkpoint(copy).tool_template) == (tiny.TEMPLATE, "")
     named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "plain"}]

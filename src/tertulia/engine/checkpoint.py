@@ -255,7 +255,7 @@ def _from_folder(folder: Path, weights: str) -> Checkpoint:
         template=_template(folder, tokens, "default"),
         quantisation=weights,
         stop_ids=_ids(generation) | _ids(whole) or _ids(config),
-        defaults={name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)},
+        defaults=_defaults(generation),
         tokenizer=folder / "tokenizer.json",
         special={name: _word(tokens[name]) for name in names if tokens.get(name)},
         tool_template=_template(folder, tokens, "tool_use"),
@@ -282,6 +282,12 @@ def _word(token: Any) -> str:
 
 
 _DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+def _defaults(generation: dict[str, Any]) -> dict[str, float]:
+    """What a request's fields are where it doesn't say. A model that is not to be sampled takes the likeliest token."""
+    told = {name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)}
+    return told | ({"temperature": 0} if generation.get("do_sample") is False else {})
 
 
 def _json(path: Path) -> dict[str, Any]:
