@@ -286,7 +286,9 @@ _DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 def _defaults(generation: dict[str, Any]) -> dict[str, float]:
     """What a request's fields are where it doesn't say. A model that is not to be sampled takes the likeliest token."""
-    told = {name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)}
+    told: dict[str, float] = {
+        name: generation[name] for name in _DEFAULTS if isinstance(generation.get(name), int | float)
+    }
     return told | ({"temperature": 0} if generation.get("do_sample") is False else {})
 
 
